@@ -1,0 +1,10 @@
+//! The rules of OAuth 2.1 and MCP authorization as plain functions over plain data.
+//!
+//! Nothing here is async, reads a clock, rolls a die or opens a socket: time and randomness come in as arguments.
+//! That is kept by what this crate depends on, and it is what makes the rules easy to test, fuzz and read.
+
+pub mod secret;
+pub mod timestamp;
+
+pub use secret::Secret;
+pub use timestamp::Timestamp;

@@ -1,0 +1,7 @@
+//! Login for MCP servers.
+
+pub mod clock;
+pub mod store;
+pub mod upstream;
+
+pub use mcp_login_core as core;

@@ -1,0 +1,1 @@
+//! The OAuth client of the service whose data it is.
