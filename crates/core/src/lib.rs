@@ -3,6 +3,7 @@
 //! Nothing here is async, reads a clock, rolls a die or opens a socket: time and randomness come in as arguments.
 //! That is kept by what this crate depends on, and it is what makes the rules easy to test, fuzz and read.
 
+pub mod scope;
 pub mod secret;
 pub mod timestamp;
 
