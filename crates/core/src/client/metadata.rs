@@ -1,0 +1,249 @@
+//! Client metadata (RFC 7591 §2) and the rules of a registration.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::redirect_uri::RedirectPolicy;
+use crate::error::{ErrorCode, OAuthError};
+use crate::scope::Scopes;
+
+/// The most redirect URIs of one client.
+pub const MAX_REDIRECT_URIS: usize = 32;
+/// The longest `client_name`, in characters.
+pub const MAX_NAME_LENGTH: usize = 200;
+
+/// How a client proves at the token endpoint that it is the one that registered (RFC 7591 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthMethod {
+    /// A public client: it cannot keep a secret, PKCE protects it.
+    None,
+    /// A secret in the `Authorization: Basic` header (RFC 6749 §2.3.1).
+    ClientSecretBasic,
+    /// A secret in the form.
+    ClientSecretPost,
+}
+
+impl ClientAuthMethod {
+    /// Those that this server takes, as its metadata lists them.
+    pub const ALL: [Self; 3] = [Self::None, Self::ClientSecretPost, Self::ClientSecretBasic];
+
+    /// The registered name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+        }
+    }
+}
+
+/// A client, as the rules see it and as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its identifier here.
+    pub client_id: String,
+    /// What the client calls itself. Nobody has checked it.
+    pub client_name: Option<String>,
+    /// The client's home page, likewise.
+    pub client_uri: Option<String>,
+    /// Where answers may be sent.
+    pub redirect_uris: Vec<String>,
+    /// How it authenticates.
+    pub token_endpoint_auth_method: ClientAuthMethod,
+}
+
+/// A registration request (RFC 7591 §3.1): the members that mean something here. Others are ignored, as §2 asks;
+/// `logo_uri` and its like are never fetched.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RegistrationRequest {
+    redirect_uris: Option<Vec<String>>,
+    client_name: Option<String>,
+    client_uri: Option<String>,
+    token_endpoint_auth_method: Option<String>,
+    grant_types: Option<Vec<String>>,
+    response_types: Option<Vec<String>>,
+    application_type: Option<String>,
+    scope: Option<String>,
+}
+
+/// What a registration comes to.
+#[derive(Debug)]
+pub struct Registration {
+    /// The client.
+    pub client: Client,
+    /// `application_type`, returned as it was sent (SEP-837).
+    pub application_type: Option<String>,
+    /// `scope`, advisory: a client may ask for other scopes later.
+    pub scope: Option<String>,
+}
+
+fn invalid_metadata(description: &'static str) -> OAuthError {
+    OAuthError::new(ErrorCode::InvalidClientMetadata, description)
+}
+
+impl RegistrationRequest {
+    /// Reads the body of a registration request.
+    pub fn parse(body: &[u8]) -> Result<Self, OAuthError> {
+        serde_json::from_slice(body)
+            .map_err(|_| invalid_metadata("the body is not a JSON object of client metadata (RFC 7591 §3.1)"))
+    }
+
+    /// What becomes of the request under the operator's policy. Of the redirect URIs the acceptable ones are kept:
+    /// real clients send several of which one does not fit, and the answer tells what was kept (RFC 7591 §3.2.1).
+    pub fn check(self, client_id: String, policy: &RedirectPolicy) -> Result<Registration, OAuthError> {
+        let redirect_uris = check_redirect_uris(self.redirect_uris.unwrap_or_default(), policy)?;
+        let token_endpoint_auth_method = check_auth_method(self.token_endpoint_auth_method.as_deref())?;
+        check_grant_types(self.grant_types.as_deref(), self.response_types.as_deref())?;
+        check_name(self.client_name.as_deref())?;
+        if let Some(scope) = &self.scope {
+            Scopes::parse(scope)
+                .map_err(|_| invalid_metadata("scope is not a list of scopes (RFC 6749 §3.3)"))?;
+        }
+        if !matches!(self.application_type.as_deref(), None | Some("web" | "native")) {
+            return Err(invalid_metadata("application_type is web or native"));
+        }
+        let client_uri = self.client_uri.filter(|uri| is_web_page(uri));
+        let client_name = self.client_name.filter(|name| !name.trim().is_empty());
+        Ok(Registration {
+            client: Client { client_id, client_name, client_uri, redirect_uris, token_endpoint_auth_method },
+            application_type: self.application_type,
+            scope: self.scope,
+        })
+    }
+}
+
+fn check_redirect_uris(uris: Vec<String>, policy: &RedirectPolicy) -> Result<Vec<String>, OAuthError> {
+    let invalid = |description: String| OAuthError::new(ErrorCode::InvalidRedirectUri, description);
+    if uris.is_empty() {
+        return Err(invalid("redirect_uris has to name at least one URI".into()));
+    }
+    if uris.len() > MAX_REDIRECT_URIS {
+        return Err(invalid(format!("redirect_uris may name {MAX_REDIRECT_URIS} URIs")));
+    }
+    let mut kept: Vec<String> = Vec::new();
+    let mut first_error = None;
+    for uri in uris {
+        match policy.check_allowed(&uri) {
+            Ok(()) if kept.contains(&uri) => {}
+            Ok(()) => kept.push(uri),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    match first_error {
+        Some(error) if kept.is_empty() => Err(invalid(error.to_string())),
+        _ => Ok(kept),
+    }
+}
+
+/// A client that names no method gets `none`: the clients that leave it out cannot keep a secret, whatever the default
+/// of RFC 7591 §2 says, and the answer tells them.
+fn check_auth_method(method: Option<&str>) -> Result<ClientAuthMethod, OAuthError> {
+    match method {
+        None => Ok(ClientAuthMethod::None),
+        Some(name) => {
+            ClientAuthMethod::ALL.into_iter().find(|method| method.as_str() == name).ok_or_else(|| {
+                invalid_metadata(
+                    "token_endpoint_auth_method is none, client_secret_post or client_secret_basic",
+                )
+            })
+        }
+    }
+}
+
+/// Clients list more than we offer (`urn:…:device_code`, `jwt-bearer`); the code flow has to be among it.
+fn check_grant_types(grants: Option<&[String]>, responses: Option<&[String]>) -> Result<(), OAuthError> {
+    let lists =
+        |list: Option<&[String]>, name: &str| list.is_none_or(|list| list.iter().any(|held| held == name));
+    if !lists(grants, "authorization_code") {
+        return Err(invalid_metadata("grant_types has to list authorization_code"));
+    }
+    if !lists(responses, "code") {
+        return Err(invalid_metadata("response_types has to list code"));
+    }
+    Ok(())
+}
+
+fn check_name(name: Option<&str>) -> Result<(), OAuthError> {
+    match name {
+        Some(name) if name.chars().count() > MAX_NAME_LENGTH => {
+            Err(invalid_metadata("client_name may be 200 characters long"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_web_page(uri: &str) -> bool {
+    uri.len() <= 2048 && Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn register(body: &Value) -> Result<Registration, OAuthError> {
+        let policy = RedirectPolicy::new(["claude.ai", "localhost"], ["cursor"]);
+        RegistrationRequest::parse(body.to_string().as_bytes())?.check("id".into(), &policy)
+    }
+
+    fn refused(body: &Value) -> ErrorCode {
+        register(body).unwrap_err().code
+    }
+
+    #[test]
+    fn a_mixed_set_keeps_what_is_acceptable() {
+        let kept = register(&json!({"redirect_uris": [
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "https://www.cursor.com/agents/mcp/oauth/callback",
+            "http://localhost:8787/callback",
+            "http://localhost:8787/callback",
+        ]}))
+        .unwrap();
+        assert_eq!(
+            kept.client.redirect_uris,
+            ["cursor://anysphere.cursor-mcp/oauth/callback", "http://localhost:8787/callback"]
+        );
+        assert_eq!(kept.client.token_endpoint_auth_method, ClientAuthMethod::None);
+    }
+
+    #[test]
+    fn no_acceptable_redirect_uri_is_an_error() {
+        for uris in [json!([]), json!(["http://evil.example/x"]), json!(["javascript:alert(1)"]), json!(null)]
+        {
+            assert_eq!(refused(&json!({"redirect_uris": uris})), ErrorCode::InvalidRedirectUri);
+        }
+        let many: Vec<String> = (0..1000).map(|n| format!("http://localhost/{n}")).collect();
+        assert_eq!(refused(&json!({"redirect_uris": many})), ErrorCode::InvalidRedirectUri);
+    }
+
+    #[test]
+    fn metadata_that_cannot_work_is_refused() {
+        let with = |name: &str, value: Value| {
+            let mut body = json!({"redirect_uris": ["http://localhost/cb"]});
+            body[name] = value;
+            body
+        };
+        for (name, value) in [
+            ("token_endpoint_auth_method", json!("tls_client_auth")),
+            ("grant_types", json!(["implicit"])),
+            ("response_types", json!(["token"])),
+            ("client_name", json!("x".repeat(201))),
+            ("client_name", json!(7)),
+            ("scope", json!("a\"b")),
+            ("application_type", json!("toaster")),
+            ("redirect_uris", json!("http://localhost/cb")),
+        ] {
+            assert_eq!(refused(&with(name, value)), ErrorCode::InvalidClientMetadata, "{name}");
+        }
+        assert!(RegistrationRequest::parse(b"[1]").is_err());
+        assert!(RegistrationRequest::parse(b"").is_err());
+        assert!(RegistrationRequest::parse("[".repeat(10_000).as_bytes()).is_err());
+        let fine = with("grant_types", json!(["authorization_code", "refresh_token", "urn:x:device_code"]));
+        assert!(register(&fine).is_ok());
+    }
+}

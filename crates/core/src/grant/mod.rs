@@ -1,0 +1,156 @@
+//! The grant: one login of one person through one client, from the first request to its end.
+//!
+//! ```text
+//! Pending ──consent──▶ Approved ──callback──▶ CodeIssued ──code──▶ Active ──▶ gone
+//! ```
+//!
+//! One record, replaced as a whole: whoever loses the race for a step finds the state that the winner left. What a
+//! secret protects is held as a hash or sealed ([`SecretHash`], [`Sealed`]), so a record is of no use to its thief.
+//! A grant that ends is removed: there is no state in which it could be revived.
+
+mod active;
+mod blob;
+mod code;
+
+use serde::{Deserialize, Serialize};
+
+pub use active::{
+    AccessToken, Active, Issued, MAX_ACCESS_TOKENS, PresentedRefreshToken, RefreshStep, RefreshToken,
+};
+pub use blob::{InvalidBlob, Sealed, SecretHash};
+pub use code::{CodeIssued, PresentedCode};
+
+use crate::error::{ErrorCode, OAuthError};
+use crate::scope::Scopes;
+use crate::timestamp::Timestamp;
+
+/// The stages of a grant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Grant {
+    /// The page is being shown.
+    Pending(Pending),
+    /// The person has said yes and is at the upstream.
+    Approved(Approved),
+    /// The person is back; the client has a code.
+    CodeIssued(Box<CodeIssued>),
+    /// The client has tokens.
+    Active(Box<Active>),
+}
+
+/// The page is being shown, in one browser.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Pending {
+    /// Of the token in the page's form.
+    pub consent: SecretHash,
+    /// Of the cookie of the browser that the page was sent to.
+    pub browser: SecretHash,
+    /// The request, under the token in the form.
+    pub request: Sealed,
+    /// When the page is too old to be answered.
+    pub expires_at: Timestamp,
+}
+
+/// The person is at the upstream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Approved {
+    /// Of the `state` that the upstream returns.
+    pub state: SecretHash,
+    /// Of the cookie of the browser that consented.
+    pub session: SecretHash,
+    /// The request and what our own exchange with the upstream needs, under the `state`.
+    pub session_data: Sealed,
+    /// When it is too late to come back.
+    pub expires_at: Timestamp,
+}
+
+/// Who logged in, for what: the same from the code to the end of the grant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Login {
+    /// The client.
+    pub client_id: String,
+    /// The MCP server that tokens are for.
+    pub resource: String,
+    /// The most that tokens may be used for.
+    pub scope: Scopes,
+    /// The person.
+    pub user: User,
+    /// Everything that the upstream said of the person, under the grant's data key.
+    pub claims: Sealed,
+    /// The upstream's tokens, under the grant's data key.
+    pub upstream_tokens: Sealed,
+    /// The upstream has ended the login: no new tokens, the person has to sign in again.
+    #[serde(default)]
+    pub upstream_ended: bool,
+    /// When the person logged in.
+    pub logged_in_at: Timestamp,
+}
+
+/// What operators may see of a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The stable identifier at the upstream.
+    pub subject: String,
+    /// A verified address.
+    pub email: Option<String>,
+    /// The name to show.
+    pub name: Option<String>,
+    /// The login or handle; it can change.
+    pub preferred_username: Option<String>,
+}
+
+impl Grant {
+    /// When nothing of the grant is of use any more.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        match self {
+            Self::Pending(pending) => pending.expires_at,
+            Self::Approved(approved) => approved.expires_at,
+            Self::CodeIssued(issued) => issued.expires_at,
+            Self::Active(active) => active.expires_at(),
+        }
+    }
+}
+
+/// Why a grant does not give what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// No such code or token, or no longer.
+    #[error("the code or token is unknown, used up or expired")]
+    Unknown,
+    /// A code or refresh token that was used before: whoever presents it, somebody has a copy. The grant ends.
+    #[error("the code or token was used before; the login has been ended")]
+    Replayed,
+    /// It was given to another client.
+    #[error("the code or token was given to another client")]
+    OtherClient,
+    /// Not where the code was sent.
+    #[error("redirect_uri is not the one of the authorization request")]
+    OtherRedirectUri,
+    /// The verifier does not fit (RFC 7636 §4.6).
+    #[error("code_verifier does not fit the code_challenge")]
+    WrongVerifier,
+    /// Not the server that the grant is for (RFC 8707 §2.2).
+    #[error("the resource is not the one that was authorized")]
+    OtherResource,
+    /// More than the grant holds (OAuth 2.1 §4.3.1).
+    #[error("the scope goes beyond what was authorized")]
+    WiderScope,
+    /// The upstream ended the login.
+    #[error("the login has ended at the upstream service; sign in again")]
+    UpstreamEnded,
+}
+
+impl From<GrantError> for OAuthError {
+    fn from(error: GrantError) -> Self {
+        let code = match error {
+            GrantError::OtherResource => ErrorCode::InvalidTarget,
+            GrantError::WiderScope => ErrorCode::InvalidScope,
+            _ => ErrorCode::InvalidGrant,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::time::Duration;
+
+use super::*;
+use crate::client::{RedirectPolicy, redirect_uri::check_redirect_uri};
+use crate::pkce::CodeChallenge;
+use crate::secret::Secret;
+
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const REDIRECT: &str = "http://127.0.0.1:5000/cb";
+const WINDOW: Duration = Duration::from_secs(60);
+const ACCESS_TTL: Duration = Duration::from_secs(3600);
+const REFRESH_TTL: Duration = Duration::from_secs(86_400);
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(1_000_000 + seconds * 1000)
+}
+
+fn hash(of: u8) -> SecretHash {
+    SecretHash::new([of; 32])
+}
+
+fn sealed(of: u8) -> Sealed {
+    Sealed::new(vec![of])
+}
+
+fn issued(n: u8, now: Timestamp) -> Issued {
+    let scope = Scopes::parse("a b").unwrap();
+    Issued {
+        access: AccessToken {
+            hash: hash(100 + n),
+            wrapped_key: sealed(n),
+            scope,
+            expires_at: now.plus(ACCESS_TTL),
+        },
+        refresh: RefreshToken { hash: hash(n), wrapped_key: sealed(n), expires_at: now.plus(REFRESH_TTL) },
+    }
+}
+
+fn code_issued() -> CodeIssued {
+    let policy = RedirectPolicy::new(["127.0.0.1"], [""; 0]);
+    CodeIssued {
+        login: Login {
+            client_id: "client".into(),
+            resource: "https://mcp.example.com/mcp".into(),
+            scope: Scopes::parse("a b").unwrap(),
+            user: User::default(),
+            claims: sealed(0),
+            upstream_tokens: sealed(0),
+            upstream_ended: false,
+            logged_in_at: at(0),
+        },
+        code: hash(200),
+        wrapped_key: sealed(0),
+        redirect_uri: check_redirect_uri(Some(REDIRECT), &[REDIRECT.to_owned()], &policy).unwrap(),
+        code_challenge: CodeChallenge::of(VERIFIER),
+        expires_at: at(300),
+    }
+}
+
+fn active() -> Active {
+    code_issued().exchange(hash(99), issued(1, at(0)))
+}
+
+fn presented(n: u8) -> PresentedRefreshToken<'static> {
+    PresentedRefreshToken {
+        hash: hash(n),
+        lineage: hash(99),
+        client_id: "client",
+        resource: None,
+        scope: None,
+    }
+}
+
+#[test]
+fn a_code_is_bound_to_all_that_it_was_given_for() {
+    let verifier = Secret::new(VERIFIER);
+    let other_verifier = Secret::new(VERIFIER.to_lowercase());
+    let good = || PresentedCode {
+        code: hash(200),
+        client_id: "client",
+        redirect_uri: Some(REDIRECT),
+        code_verifier: &verifier,
+        resource: Some("https://mcp.example.com/mcp"),
+    };
+    let check = |presented: PresentedCode<'_>| code_issued().check(&presented, at(0));
+    assert_eq!(check(good()), Ok(()));
+    assert_eq!(check(PresentedCode { redirect_uri: None, resource: None, ..good() }), Ok(()));
+    assert_eq!(check(PresentedCode { code: hash(201), ..good() }), Err(GrantError::Unknown));
+    assert_eq!(check(PresentedCode { client_id: "other", ..good() }), Err(GrantError::OtherClient));
+    let other_port = Some("http://127.0.0.1:5001/cb");
+    assert_eq!(
+        check(PresentedCode { redirect_uri: other_port, ..good() }),
+        Err(GrantError::OtherRedirectUri)
+    );
+    assert_eq!(
+        check(PresentedCode { code_verifier: &other_verifier, ..good() }),
+        Err(GrantError::WrongVerifier)
+    );
+    assert_eq!(
+        check(PresentedCode { code_verifier: &Secret::default(), ..good() }),
+        Err(GrantError::WrongVerifier)
+    );
+    assert_eq!(check(PresentedCode { resource: Some(""), ..good() }), Err(GrantError::OtherResource));
+    assert_eq!(code_issued().check(&good(), at(299)), Ok(()));
+    assert_eq!(code_issued().check(&good(), at(300)), Err(GrantError::Unknown));
+}
+
+#[test]
+fn a_spent_code_ends_the_grant_for_its_own_client_only() {
+    assert_eq!(active().check_code(hash(200), "client"), GrantError::Replayed);
+    assert_eq!(active().check_code(hash(200), "other"), GrantError::OtherClient);
+    assert_eq!(active().check_code(hash(201), "client"), GrantError::Unknown);
+}
+
+#[test]
+fn the_current_refresh_token_rotates() {
+    let grant = active();
+    let RefreshStep::Rotate { scope, .. } = grant.check_refresh(&presented(1), at(10)).unwrap() else {
+        panic!()
+    };
+    assert_eq!(scope.to_string(), "a b");
+}
+
+#[test]
+fn a_lost_answer_is_repeated_until_the_window_closes() {
+    let mut grant = active();
+    grant.rotate(issued(2, at(10)), sealed(7), WINDOW, at(10));
+    let repeat = RefreshStep::Repeat { successor: &sealed(7) };
+    assert_eq!(grant.check_refresh(&presented(1), at(69)), Ok(repeat));
+    assert_eq!(grant.check_refresh(&presented(1), at(70)), Err(GrantError::Replayed));
+}
+
+#[test]
+fn a_lost_answer_is_repeated_until_its_successor_is_used() {
+    let mut grant = active();
+    grant.rotate(issued(2, at(10)), sealed(7), WINDOW, at(10));
+    grant.rotate(issued(3, at(11)), sealed(8), WINDOW, at(11));
+    assert_eq!(grant.check_refresh(&presented(1), at(12)), Err(GrantError::Replayed));
+    assert!(matches!(grant.check_refresh(&presented(2), at(12)), Ok(RefreshStep::Repeat { .. })));
+    assert!(matches!(grant.check_refresh(&presented(3), at(12)), Ok(RefreshStep::Rotate { .. })));
+}
+
+#[test]
+fn a_made_up_refresh_token_does_nothing() {
+    let made_up = PresentedRefreshToken { lineage: hash(98), ..presented(55) };
+    assert_eq!(active().check_refresh(&made_up, at(1)), Err(GrantError::Unknown));
+    assert!(!active().has_refresh_token(hash(55), hash(98)));
+}
+
+#[test]
+fn a_refresh_token_is_bound_to_client_resource_and_scope() {
+    let grant = active();
+    let narrow = Scopes::parse("b").unwrap();
+    let wide = Scopes::parse("b c").unwrap();
+    let check = |presented: PresentedRefreshToken<'_>| grant.check_refresh(&presented, at(1)).map(|_| ());
+    assert_eq!(
+        check(PresentedRefreshToken { client_id: "other", ..presented(1) }),
+        Err(GrantError::OtherClient)
+    );
+    assert_eq!(
+        check(PresentedRefreshToken { resource: Some(""), ..presented(1) }),
+        Err(GrantError::OtherResource)
+    );
+    assert_eq!(
+        check(PresentedRefreshToken { scope: Some(&wide), ..presented(1) }),
+        Err(GrantError::WiderScope)
+    );
+    assert_eq!(check(PresentedRefreshToken { scope: Some(&narrow), ..presented(1) }), Ok(()));
+    assert_eq!(grant.check_refresh(&presented(1), at(86_400)).unwrap_err(), GrantError::Unknown);
+}
+
+#[test]
+fn no_refresh_once_the_upstream_has_ended_the_login() {
+    let mut grant = active();
+    grant.login.upstream_ended = true;
+    assert_eq!(grant.check_refresh(&presented(1), at(1)).unwrap_err(), GrantError::UpstreamEnded);
+}
+
+#[test]
+fn access_tokens_end_by_time_and_by_number() {
+    let mut grant = active();
+    assert!(grant.access_token(hash(101), at(3599)).is_some());
+    assert!(grant.access_token(hash(101), at(3600)).is_none());
+    assert!(grant.access_token(hash(102), at(0)).is_none());
+    for n in 2..=50 {
+        grant.rotate(issued(n, at(1)), sealed(n), WINDOW, at(1));
+    }
+    assert!(grant.access_token(hash(100 + 50), at(2)).is_some());
+    assert!(grant.access_token(hash(100 + 19), at(2)).is_some());
+    assert!(grant.access_token(hash(100 + 18), at(2)).is_none(), "{MAX_ACCESS_TOKENS} newest are kept");
+}
+
+#[test]
+fn a_grant_lives_as_long_as_its_last_token() {
+    let mut grant = active();
+    assert_eq!(grant.expires_at(), at(86_400));
+    grant.rotate(issued(2, at(100)), sealed(2), WINDOW, at(100));
+    assert_eq!(grant.expires_at(), at(86_500));
+}
+
+#[test]
+fn a_record_is_read_back_as_it_was() {
+    let text = serde_json::to_string(&Grant::Active(Box::new(active()))).unwrap();
+    let Grant::Active(read) = serde_json::from_str(&text).unwrap() else { panic!() };
+    assert!(read.access_token(hash(101), at(0)).is_some());
+    assert_eq!(serde_json::to_string(&Grant::Active(read)).unwrap(), text);
+}

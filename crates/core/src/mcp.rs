@@ -1,0 +1,166 @@
+//! Which MCP messages are public on a server with lazy login.
+//!
+//! The answer comes from the body alone: a header such as `Mcp-Method` says what a client wants us to believe. And
+//! what we read here a backend reads again with another parser, so only a message that every JSON parser reads alike
+//! can be public: plain UTF-8 without a byte order mark, one object, no name twice or in another case, no escapes in
+//! names or in the values we decide by. Everything else is protected, which costs an honest client nothing but a login.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+/// The longest body that is classified, in bytes; a longer one is protected.
+pub const MAX_PUBLIC_BODY: usize = 64 * 1024;
+
+/// What anybody may do on a server with lazy login.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublicMethods {
+    methods: BTreeSet<String>,
+    tools: BTreeSet<String>,
+}
+
+/// The methods that are public unless the operator says otherwise.
+pub const DEFAULT_PUBLIC_METHODS: [&str; 8] = [
+    "initialize",
+    "notifications/initialized",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "prompts/list",
+];
+
+impl PublicMethods {
+    /// These methods, and calls of these tools. `tools/call` itself is never public: name tools.
+    pub fn new(
+        methods: impl IntoIterator<Item = impl Into<String>>,
+        tools: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            methods: methods.into_iter().map(Into::into).filter(|method| method != "tools/call").collect(),
+            tools: tools.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    /// Whether this body is one message that anybody may send. Notifications are: real clients send
+    /// `notifications/cancelled` and take a refusal for a reason to log in again.
+    #[must_use]
+    pub fn is_public(&self, body: &[u8]) -> bool {
+        if body.len() > MAX_PUBLIC_BODY {
+            return false;
+        }
+        let Ok(body) = std::str::from_utf8(body) else { return false };
+        let Ok(message) = serde_json::from_str::<Message<'_>>(body) else { return false };
+        match message.method {
+            "tools/call" => message.tool.is_some_and(|tool| self.tools.contains(tool)),
+            method if method.starts_with("notifications/") => !message.has_id,
+            method => self.methods.contains(method),
+        }
+    }
+}
+
+/// A JSON-RPC request or notification of which only what is decided by is kept.
+struct Message<'a> {
+    method: &'a str,
+    has_id: bool,
+    tool: Option<&'a str>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MessageVisitor)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = Message<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON-RPC message with the four plain members")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut version, mut id, mut method, mut params) = (None, None, None, None);
+        // `&str` borrows only what is written without escapes; anything but the four names, in this case, is an error.
+        while let Some(name) = map.next_key::<&'de str>()? {
+            match name {
+                "jsonrpc" if version.is_none() => version = Some(map.next_value::<&'de str>()?),
+                "id" if id.is_none() => id = Some(map.next_value::<IgnoredAny>()?),
+                "method" if method.is_none() => method = Some(map.next_value::<&'de str>()?),
+                "params" if params.is_none() => params = Some(map.next_value::<Params<'de>>()?),
+                _ => return Err(de::Error::custom("a member twice, or one that is not JSON-RPC's")),
+            }
+        }
+        if version != Some("2.0") {
+            return Err(de::Error::custom("not JSON-RPC 2.0"));
+        }
+        let method = method.ok_or_else(|| de::Error::missing_field("method"))?;
+        Ok(Message { method, has_id: id.is_some(), tool: params.and_then(|params| params.name) })
+    }
+}
+
+/// `params`: an object in which no name stands twice, whatever its case.
+struct Params<'a> {
+    name: Option<&'a str>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Params<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ParamsVisitor)
+    }
+}
+
+struct ParamsVisitor;
+
+impl<'de> Visitor<'de> for ParamsVisitor {
+    type Value = Params<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object of parameters")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut seen = BTreeSet::new();
+        let mut tool = None;
+        while let Some(name) = map.next_key::<&'de str>()? {
+            if !name.is_ascii() || !seen.insert(name.to_ascii_lowercase()) {
+                return Err(de::Error::custom("a parameter twice, or a name that is not ASCII"));
+            }
+            match name {
+                "name" => tool = map.next_value::<Name<'de>>()?.0,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Params { name: tool })
+    }
+}
+
+/// A tool's name, if it is written plainly; other methods may have a `name` of any kind.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NameOr<'a> {
+    #[serde(borrow)]
+    Name(&'a str),
+    Other(IgnoredAny),
+}
+
+struct Name<'a>(Option<&'a str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match NameOr::deserialize(deserializer)? {
+            NameOr::Name(name) => Some(name),
+            NameOr::Other(IgnoredAny) => None,
+        }))
+    }
+}
+
+#[cfg(test)]
+#[path = "mcp/tests.rs"]
+mod tests;

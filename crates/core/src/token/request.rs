@@ -1,0 +1,109 @@
+//! The token request (OAuth 2.1 §3.2.2).
+
+use crate::error::{ErrorCode, OAuthError};
+use crate::params::Params;
+use crate::secret::Secret;
+
+/// A token request, by its grant type.
+#[derive(Debug)]
+pub enum TokenRequest<'a> {
+    /// OAuth 2.1 §4.1.3.
+    AuthorizationCode(AuthorizationCodeRequest<'a>),
+    /// OAuth 2.1 §4.3.1.
+    RefreshToken(RefreshTokenRequest<'a>),
+}
+
+/// A code for tokens.
+#[derive(Debug)]
+pub struct AuthorizationCodeRequest<'a> {
+    /// The code.
+    pub code: Secret,
+    /// Compared with the authorization request's when it is there. OAuth 2.1 §10.2 no longer sends it: PKCE does more.
+    pub redirect_uri: Option<&'a str>,
+    /// What has to fit the challenge (RFC 7636 §4.5).
+    pub code_verifier: Secret,
+    /// Which server the token is for (RFC 8707 §2.2).
+    pub resource: Resource<'a>,
+}
+
+/// A refresh token for new tokens.
+#[derive(Debug)]
+pub struct RefreshTokenRequest<'a> {
+    /// The refresh token.
+    pub refresh_token: Secret,
+    /// Fewer scopes for the new access token.
+    pub scope: Option<&'a str>,
+    /// Which server the token is for.
+    pub resource: Resource<'a>,
+}
+
+/// The `resource` of a token request: none, or one.
+pub type Resource<'a> = Option<&'a str>;
+
+impl<'a> TokenRequest<'a> {
+    /// Reads the form of a token request.
+    pub fn parse(params: &'a Params) -> Result<Self, OAuthError> {
+        if params.has_duplicates(&["resource"]) {
+            return Err(OAuthError::invalid_request("a parameter is given more than once"));
+        }
+        let required = |name: &'static str| {
+            params.one(name)?.ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
+        };
+        let resource = params
+            .same("resource")
+            .map_err(|_| OAuthError::new(ErrorCode::InvalidTarget, "name one resource only"))?;
+        match required("grant_type")? {
+            "authorization_code" => Ok(Self::AuthorizationCode(AuthorizationCodeRequest {
+                code: required("code")?.into(),
+                redirect_uri: params.one("redirect_uri")?,
+                // An absent verifier is a wrong one: RFC 7636 §4.6 has one answer for both.
+                code_verifier: params.one("code_verifier")?.unwrap_or_default().into(),
+                resource,
+            })),
+            "refresh_token" => Ok(Self::RefreshToken(RefreshTokenRequest {
+                refresh_token: required("refresh_token")?.into(),
+                scope: params.one("scope")?,
+                resource,
+            })),
+            _ => Err(OAuthError::new(
+                ErrorCode::UnsupportedGrantType,
+                "grant_type has to be authorization_code or refresh_token",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn refused(form: &str) -> ErrorCode {
+        TokenRequest::parse(&Params::parse(form.as_bytes()).unwrap()).unwrap_err().code
+    }
+
+    #[test]
+    fn both_grant_types_are_read() {
+        let params =
+            Params::parse(b"grant_type=authorization_code&code=c&code_verifier=v&redirect_uri=r").unwrap();
+        let TokenRequest::AuthorizationCode(request) = TokenRequest::parse(&params).unwrap() else {
+            panic!()
+        };
+        assert_eq!(request.code.expose_secret(), "c");
+        assert_eq!(request.redirect_uri, Some("r"));
+        let params = Params::parse(b"grant_type=refresh_token&refresh_token=t&scope=a").unwrap();
+        let TokenRequest::RefreshToken(request) = TokenRequest::parse(&params).unwrap() else { panic!() };
+        assert_eq!((request.refresh_token.expose_secret(), request.scope), ("t", Some("a")));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        use ErrorCode::*;
+        assert_eq!(refused(""), InvalidRequest);
+        assert_eq!(refused("grant_type=password&username=u&password=p"), UnsupportedGrantType);
+        assert_eq!(refused("grant_type=authorization_code"), InvalidRequest);
+        assert_eq!(refused("grant_type=refresh_token"), InvalidRequest);
+        assert_eq!(refused("grant_type=refresh_token&refresh_token=a&refresh_token=a"), InvalidRequest);
+        assert_eq!(refused("grant_type=refresh_token&refresh_token=a&resource=x&resource=y"), InvalidTarget);
+    }
+}

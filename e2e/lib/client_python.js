@@ -1,0 +1,89 @@
+// The Python SDK, in a process of its own, behind the same face as the other clients.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import readline from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { within } from './http.js';
+import { start } from './process.js';
+
+const E2E = fileURLToPath(new URL('..', import.meta.url));
+
+export class PythonClient {
+  static title = 'Python SDK 2.3';
+
+  constructor({ mcpUrl, redirectUri = 'http://localhost:47812/callback', visit }) {
+    Object.assign(this, { mcpUrl, redirectUri, visit, logins: 0, codes: [], waiting: [], inbox: [], known: { issued: [] } });
+  }
+
+  #boot() {
+    this.process = start(path.join(E2E, '.venv/bin/python'), ['client_python.py', this.mcpUrl, this.redirectUri], { cwd: E2E, stdin: 'pipe' });
+    this.process.child.stdin.on('error', () => {}); // the process is gone: `op` reports it
+    const lines = readline.createInterface({ input: this.process.child.stdout });
+    lines.on('line', (line) => {
+      const message = JSON.parse(line);
+      const next = this.waiting.shift();
+      if (next) next(message);
+      else this.inbox.push(message);
+    });
+  }
+
+  #next() {
+    if (this.inbox.length > 0) return this.inbox.shift();
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  #send(message) {
+    this.process.child.stdin.write(`${JSON.stringify(message)}\n`);
+  }
+
+  async #op(op, fields = {}) {
+    this.#send({ op, ...fields });
+    for (;;) {
+      const ended = this.process.exited.then((end) => ({ error: `python ended: ${JSON.stringify(end)}` }));
+      const message = await within(30_000, `python ${op}`, Promise.race([this.#next(), ended]));
+      if (message.redirect) {
+        const callback = await this.visit(message.redirect, this.redirectUri);
+        this.logins += 1;
+        this.callback = callback;
+        this.codes.push(callback.searchParams.get('code'));
+        this.#send({ callback: String(callback) });
+      } else if ('error' in message) {
+        throw new Error(`${message.error}\n${this.process.output.stderr.slice(-3000)}`);
+      } else {
+        return message.result;
+      }
+    }
+  }
+
+  async connect() {
+    this.#boot();
+    await this.#op('connect');
+  }
+
+  listTools() { return this.#op('tools'); }
+  call(name, args = {}) { return this.#op('call', { name, arguments: args }); }
+  async whoami() { return JSON.parse(await this.call('whoami')); }
+  expire() { return this.#op('expire'); }
+
+  async tokens() {
+    this.known = await this.#op('tokens');
+    return this.known.current;
+  }
+
+  async clientId() {
+    await this.tokens();
+    return this.known.client_id;
+  }
+
+  secrets() {
+    return [...this.known.issued.flatMap((set) => [set.access_token, set.refresh_token]), ...this.codes].filter(Boolean);
+  }
+
+  async close() {
+    if (!this.process) return;
+    if (this.process.running()) await this.#op('close').catch(() => {});
+    this.process.child.stdin.end();
+    const end = await this.process.stop();
+    assert.ok(end.code === 0 || end.signal === 'SIGTERM', JSON.stringify(end));
+  }
+}

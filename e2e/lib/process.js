@@ -1,0 +1,58 @@
+// Child processes: started, listened to, and ended by their own process id.
+import { spawn } from 'node:child_process';
+import net from 'node:net';
+import { within } from './http.js';
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Starts a child; `stop()` asks it to end (SIGTERM) and fails if it needs more than `grace` ms. */
+export function start(command, args, { env = {}, cwd, stdin = 'ignore' } = {}) {
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: [stdin, 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (text) => {
+      output[name] += text;
+      if (process.env.E2E_VERBOSE) process.stderr.write(text);
+    });
+  }
+  const exited = new Promise((resolve) => {
+    child.on('error', (error) => resolve({ error }));
+    child.on('exit', (code, signal) => resolve({ code, signal }));
+  });
+  const running = () => child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+
+  async function stop({ grace = 10_000, signal = 'SIGTERM' } = {}) {
+    if (running()) child.kill(signal);
+    try {
+      return await within(grace, `end of ${command} after ${signal}`, exited);
+    } catch (error) {
+      child.kill('SIGKILL');
+      await exited;
+      throw new Error(`${error.message}\n${output.stderr.slice(-2000)}`);
+    }
+  }
+  return { child, output, exited, running, stop };
+}
+
+/** Polls `check` until it answers true; fails at once when the child has ended. */
+export async function ready(process_, what, check, ms = 15_000) {
+  const end = Date.now() + ms;
+  for (;;) {
+    if (await check()) return;
+    if (!process_.running()) {
+      throw new Error(`${what} ended before it was ready: ${JSON.stringify(await process_.exited)}\n${process_.output.stderr.slice(-4000)}`);
+    }
+    if (Date.now() > end) throw new Error(`${what} not ready within ${ms} ms\n${process_.output.stderr.slice(-4000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
