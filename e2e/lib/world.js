@@ -1,5 +1,5 @@
-// Upstream, backend, store and gateway together, taken down after the test or suite that asked for them.
-import { after } from 'node:test';
+// Upstream, backend, store and gateway together, and their end.
+import { after, before } from 'node:test';
 import { startBackend } from './backend.js';
 import { startGateway } from './gateway.js';
 import { freePort } from './process.js';
@@ -11,46 +11,50 @@ export const STORES = ['memory', 'file', 'redis'];
 
 const ACCESS_TOKEN_HEADER = { 'X-Forwarded-Access-Token': '{upstream.access_token}' };
 
+/** A world for one `describe`: filled before its tests, taken down after them. */
+export function useWorld(options) {
+  const w = {};
+  before(async () => Object.assign(w, await startWorld(options)));
+  after(() => w.stop?.());
+  return w;
+}
+
 /**
- * Starts everything. `resources` is a list of `[[mcp]]` entries without their backend; `hook` is `after` or `t.after`.
- * Everything is stopped in the reverse order, and a failure to stop is a failure of the test.
+ * Starts everything. `resources` is a list of `[[mcp]]` entries without their backend.
+ * `stop` stops in the reverse order; whatever fails to stop fails the test.
  */
-export async function world({
-  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, extra, env, name = `${store}-${auth}`, hook = after,
+export async function startWorld({
+  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, extra, env, name = `${store}-${auth}`,
 } = {}) {
   const running = [];
-  const stopAll = async () => {
-    const failures = [];
-    for (const one of running.reverse()) await one.stop().catch((error) => failures.push(error));
-    running.length = 0;
-    if (failures.length > 0) throw new AggregateError(failures, failures.map((error) => error.message).join('; '));
-  };
-  hook(stopAll);
   const add = async (starting) => {
     const one = await starting;
-    running.push(one);
+    running.unshift(one);
     return one;
   };
-
-  const port = await freePort();
-  const upstream = await add(startUpstream({ callback: `http://127.0.0.1:${port}/callback`, accessTtl }));
-  const backend = await add(startBackend());
-  const redis = store === 'redis' ? await add(startRedis()) : undefined;
-  const url = { memory: 'memory:', file: (dir) => `file:${dir}/store.db`, redis: redis?.url }[store];
-  const gateway = await add(startGateway({
-    port,
-    store: url,
-    upstream: upstream.settings,
-    resources: resources.map((resource) => ({ backend: backend.url, headers: ACCESS_TOKEN_HEADER, ...resource })),
-    extra,
-    env,
-    name,
-  }));
-  return {
-    gateway,
-    upstream,
-    backend,
-    redis,
-    mcpUrl: `${gateway.url}/mcp`,
+  const stop = async () => {
+    const failures = [];
+    for (const one of running.splice(0)) await one.stop().catch((error) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, failures.map((error) => error.message).join('; '));
   };
+
+  try {
+    const port = await freePort();
+    const upstream = await add(startUpstream({ callback: `http://127.0.0.1:${port}/callback`, accessTtl }));
+    const backend = await add(startBackend());
+    const redis = store === 'redis' ? await add(startRedis()) : undefined;
+    const gateway = await add(startGateway({
+      port,
+      store: { memory: 'memory:', file: (dir) => `file:${dir}/store.db`, redis: redis?.url }[store],
+      upstream: upstream.settings,
+      resources: resources.map((resource) => ({ backend: backend.url, headers: ACCESS_TOKEN_HEADER, ...resource })),
+      extra,
+      env,
+      name,
+    }));
+    return { gateway, upstream, backend, redis, stop, mcpUrl: `${gateway.url}/mcp` };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }

@@ -192,6 +192,13 @@ impl Active {
         self.access.drain(..excess);
     }
 
+    /// Ends one access token, and no other; `false` when it is not one of this grant's.
+    pub fn revoke_access_token(&mut self, hash: SecretHash) -> bool {
+        let before = self.access.len();
+        self.access.retain(|token| token.hash != hash);
+        self.access.len() != before
+    }
+
     /// Whether this is a refresh token of the grant, good or once good: what ends the grant when it is revoked.
     #[must_use]
     pub fn has_refresh_token(&self, hash: SecretHash, lineage: SecretHash) -> bool {

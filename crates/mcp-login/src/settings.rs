@@ -1,0 +1,215 @@
+//! What the operator decides.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mcp_login_core::authorize::checks::ScopesOf;
+use mcp_login_core::scope::Scopes;
+use serde_json::Value;
+
+use crate::upstream::Identity;
+
+/// How long things live: `[tokens]` of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// From the authorization request to the return from the upstream.
+    pub session: Duration,
+    /// An authorization code.
+    pub code: Duration,
+    /// An access token.
+    pub access: Duration,
+    /// A refresh token, from its last use.
+    pub refresh: Duration,
+    /// How long a used refresh token is answered with the same successor.
+    pub refresh_retry_window: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        Self {
+            session: minutes(10),
+            code: minutes(5),
+            access: minutes(60),
+            refresh: minutes(30 * 24 * 60),
+            refresh_retry_window: minutes(1),
+        }
+    }
+}
+
+impl Lifetimes {
+    /// What does not fit together, each with the key to change.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (key, duration) in [
+            ("session_ttl", self.session),
+            ("code_ttl", self.code),
+            ("access_ttl", self.access),
+            ("refresh_ttl", self.refresh),
+        ] {
+            if duration.is_zero() {
+                faults.push(format!("tokens.{key}: has to be more than nothing"));
+            }
+        }
+        if self.code > Duration::from_secs(600) {
+            faults.push("tokens.code_ttl: may be 10 minutes (OAuth 2.1 §4.1.2)".into());
+        }
+        if self.refresh_retry_window > self.access {
+            faults.push("tokens.refresh_retry_window: may be as long as access_ttl".into());
+        }
+        faults
+    }
+}
+
+/// Who may finish a login: `[access]` of the configuration. Empty lists let in whoever the upstream lets in; each
+/// list that is not empty has to be met.
+#[derive(Debug, Clone, Default)]
+pub struct AccessRule {
+    /// Verified e-mail addresses.
+    pub emails: Vec<String>,
+    /// Domains of verified e-mail addresses.
+    pub email_domains: Vec<String>,
+    /// Stable identifiers at the upstream.
+    pub subjects: Vec<String>,
+    /// Claims that have to hold one of these values.
+    pub claims: BTreeMap<String, Vec<String>>,
+}
+
+impl AccessRule {
+    /// Whether this person may log in. Somebody who is named, by address or subject, need not be named twice:
+    /// `emails`, `email_domains` and `subjects` are one list of people; `claims` hold for all of them.
+    #[must_use]
+    pub fn admits(&self, identity: &Identity) -> bool {
+        let email = identity.email.as_deref().map(str::to_lowercase);
+        let is = |listed: &String| email.as_deref() == Some(&listed.to_lowercase());
+        let ends = |domain: &String| {
+            let domain = domain.trim_start_matches('@').to_lowercase();
+            email.as_deref().and_then(|email| email.rsplit_once('@')).is_some_and(|(_, held)| held == domain)
+        };
+        let anybody = self.emails.is_empty() && self.email_domains.is_empty() && self.subjects.is_empty();
+        let named = self.emails.iter().any(is)
+            || self.email_domains.iter().any(ends)
+            || self.subjects.contains(&identity.subject);
+        (anybody || named)
+            && self.claims.iter().all(|(name, values)| {
+                identity.claims.get(name).is_some_and(|claim| values.iter().any(|value| holds(claim, value)))
+            })
+    }
+}
+
+/// Whether a claim is this value, or a list that has it.
+fn holds(claim: &Value, wanted: &str) -> bool {
+    match claim {
+        Value::String(text) => text == wanted,
+        Value::Number(number) => number.to_string() == wanted,
+        Value::Bool(flag) => flag.to_string() == wanted,
+        Value::Array(list) => list.iter().any(|item| !item.is_array() && holds(item, wanted)),
+        Value::Null | Value::Object(_) => false,
+    }
+}
+
+/// An MCP server as the metadata and the authorization endpoint see it.
+#[derive(Debug, Clone)]
+pub(crate) struct ResourceSettings {
+    /// Its path below the public URL.
+    pub(crate) path: String,
+    /// Its exact URL.
+    pub(crate) url: String,
+    /// The baseline that a token for it needs.
+    pub(crate) scopes: Scopes,
+    /// A name for people.
+    pub(crate) name: Option<String>,
+}
+
+/// All of them, the default first.
+#[derive(Debug, Clone)]
+pub(crate) struct ResourceList(pub(crate) Vec<ResourceSettings>);
+
+impl ResourceList {
+    fn get(&self, url: &str) -> Option<&ResourceSettings> {
+        self.0.iter().find(|resource| resource.url == url)
+    }
+
+    /// Every scope of every server.
+    pub(crate) fn all_scopes(&self) -> Scopes {
+        self.0.iter().fold(Scopes::default(), |all, resource| all.union(&resource.scopes))
+    }
+}
+
+impl ScopesOf for ResourceList {
+    fn baseline(&self, resource: &str) -> Scopes {
+        self.get(resource).map(|resource| resource.scopes.clone()).unwrap_or_default()
+    }
+
+    fn supported(&self, resource: &str) -> Scopes {
+        self.baseline(resource)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ada() -> Identity {
+        let Value::Object(claims) = json!({"org": ["acme", "other"], "hd": "example.com", "id": 7}) else {
+            unreachable!()
+        };
+        Identity {
+            subject: "1".into(),
+            email: Some("Ada@Example.com".into()),
+            name: None,
+            preferred_username: None,
+            claims,
+        }
+    }
+
+    fn list(values: &[&str]) -> Vec<String> {
+        values.iter().map(|&value| value.to_owned()).collect()
+    }
+
+    fn claims(name: &str, values: &[&str]) -> AccessRule {
+        AccessRule { claims: [(name.to_owned(), list(values))].into(), ..AccessRule::default() }
+    }
+
+    #[test]
+    fn an_empty_rule_admits_everybody() {
+        assert!(AccessRule::default().admits(&ada()));
+    }
+
+    #[test]
+    fn people_are_named_by_address_domain_or_subject() {
+        let rule = |emails: &[&str], email_domains: &[&str], subjects: &[&str]| AccessRule {
+            emails: list(emails),
+            email_domains: list(email_domains),
+            subjects: list(subjects),
+            ..AccessRule::default()
+        };
+        assert!(rule(&["ada@example.com"], &[], &[]).admits(&ada()));
+        assert!(rule(&["x@example.com"], &["example.com"], &[]).admits(&ada()));
+        assert!(rule(&["x@example.com"], &[], &["1"]).admits(&ada()));
+        assert!(!rule(&["x@example.com"], &["ample.com"], &["2"]).admits(&ada()));
+        assert!(!rule(&[], &["evil.com"], &[]).admits(&ada()));
+        let unverified = Identity { email: None, ..ada() };
+        assert!(!rule(&["ada@example.com"], &["example.com"], &[]).admits(&unverified));
+    }
+
+    #[test]
+    fn claims_hold_one_of_the_values() {
+        assert!(claims("org", &["acme"]).admits(&ada()));
+        assert!(claims("hd", &["x", "example.com"]).admits(&ada()));
+        assert!(claims("id", &["7"]).admits(&ada()));
+        assert!(!claims("org", &["acm"]).admits(&ada()));
+        assert!(!claims("missing", &["acme"]).admits(&ada()));
+    }
+
+    #[test]
+    fn lifetimes_have_to_fit_together() {
+        assert!(Lifetimes::default().faults().is_empty());
+        let hour = Duration::from_secs(3600);
+        let odd = Lifetimes { code: hour, access: Duration::ZERO, ..Lifetimes::default() };
+        assert_eq!(odd.faults().len(), 3, "{:?}", odd.faults());
+    }
+}

@@ -1,0 +1,27 @@
+//! What is kept, typed: hashing and sealing live here and nowhere else, so every backend has them.
+
+mod approvals;
+mod clients;
+mod grants;
+mod handle;
+mod seal;
+
+pub use approvals::Approval;
+pub use clients::ClientRecord;
+pub use grants::Versioned;
+pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};
+pub use seal::{DataKey, OpenError};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::backend::StoreError;
+
+fn encode(record: &impl Serialize) -> Result<Bytes, StoreError> {
+    serde_json::to_vec(record).map(Bytes::from).map_err(|_| StoreError::Damaged("a record that cannot be written"))
+}
+
+fn decode<T: DeserializeOwned>(value: &[u8], what: &'static str) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|_| StoreError::Damaged(what))
+}
