@@ -1,1 +1,26 @@
-//! The OAuth client of the service whose data it is.
+//! The OAuth client of the upstream service: the one people sign in to.
+//!
+//! A [`Provider`] is data, a [`presets`] function makes an [`Upstream`] of it, and that does three things:
+//! [`authorization_url`](Upstream::authorization_url), [`exchange`](Upstream::exchange) and
+//! [`refresh`](Upstream::refresh). It knows no store and no request of ours; time is handed in.
+
+mod cached;
+mod error;
+mod exchange;
+mod http;
+mod id_token;
+mod identity;
+mod jwks;
+mod metadata;
+pub mod presets;
+mod provider;
+mod service;
+mod token;
+mod validate;
+
+pub use error::{Cause, UpstreamError};
+pub use exchange::{Exchange, Login};
+pub use identity::Identity;
+pub use provider::{ClientAuth, Kind, Pkce, Provider, all, preset};
+pub use service::Upstream;
+pub use token::UpstreamTokens;

@@ -1,0 +1,150 @@
+//! The `id_token` (OIDC Core 1.0 §3.1.3.7). Signature first, then every claim against the time handed in.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Validation};
+use mcp_login_core::{Secret, Timestamp};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256, Sha512};
+use url::Url;
+
+use super::error::UpstreamError;
+use super::jwks::ALGORITHMS;
+use super::provider::Provider;
+use super::service::Upstream;
+
+/// Seconds two clocks may differ.
+const TOLERANCE: f64 = 30.0;
+
+/// What the claims are held against.
+pub(super) struct Expected<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) client_id: &'a str,
+    pub(super) nonce: &'a Secret,
+    pub(super) access_token: &'a Secret,
+    pub(super) now: Timestamp,
+}
+
+impl Upstream {
+    /// The claims of a token that holds. A `kid` nobody knows makes the keys be fetched once more.
+    pub(super) async fn verify_id_token(
+        &self,
+        id_token: &str,
+        jwks_uri: &Url,
+        expected: &Expected<'_>,
+    ) -> Result<Map<String, Value>, UpstreamError> {
+        // A second provider in the dependency tree would make the first verification panic; the first to install wins.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        // Fails for `none` and for names nobody knows.
+        let Ok(header) = jsonwebtoken::decode_header(id_token) else {
+            return Err(UpstreamError::Untrusted("the id_token is not signed in a known way"));
+        };
+        if !ALGORITHMS.contains(&header.alg) {
+            return Err(UpstreamError::Untrusted(
+                "the id_token is signed with an algorithm that is not allowed",
+            ));
+        }
+        if header.crit.is_some() {
+            return Err(UpstreamError::Untrusted("the id_token has a critical header"));
+        }
+        let mut keys = self.key_set(jwks_uri, expected.now).await?;
+        if keys.find(header.alg, header.kid.as_deref()).is_empty() {
+            keys = self.newer_key_set(keys, jwks_uri, expected.now).await?;
+        }
+        let candidates = keys.find(header.alg, header.kid.as_deref());
+        if candidates.is_empty() {
+            return Err(UpstreamError::Untrusted(
+                "the id_token is signed with a key the service does not publish",
+            ));
+        }
+        let validation = signature_only(header.alg);
+        let claims = candidates
+            .into_iter()
+            .find_map(|key| jsonwebtoken::decode::<Map<String, Value>>(id_token, key, &validation).ok())
+            .ok_or(UpstreamError::Untrusted("the signature of the id_token does not hold"))?
+            .claims;
+        check_claims(&claims, header.alg, expected).map_err(UpstreamError::Untrusted)?;
+        Ok(claims)
+    }
+}
+
+/// The library's own checks read the system clock and skip a claim that is missing; [`check_claims`] does neither.
+fn signature_only(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation
+}
+
+/// OIDC Core 1.0 §3.1.3.7, steps 2 to 11.
+fn check_claims(
+    claims: &Map<String, Value>,
+    algorithm: Algorithm,
+    expected: &Expected<'_>,
+) -> Result<(), &'static str> {
+    if !claims.get("iss").and_then(Value::as_str).is_some_and(|iss| expected.provider.is_issuer(iss)) {
+        return Err("the id_token is from another issuer");
+    }
+    check_audience(claims, expected.client_id)?;
+    check_time(claims, expected.now)?;
+    let nonce = claims.get("nonce").and_then(Value::as_str).ok_or("the id_token has no nonce")?;
+    if Secret::from(nonce) != *expected.nonce {
+        return Err("the nonce of the id_token is not the one of this login");
+    }
+    if claims.get("sub").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Err("the id_token has no sub");
+    }
+    if let Some(at_hash) = claims.get("at_hash")
+        && at_hash.as_str() != Some(access_token_hash(algorithm, expected.access_token).as_str())
+    {
+        return Err("the at_hash of the id_token does not belong to the access token");
+    }
+    Ok(())
+}
+
+fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), &'static str> {
+    let several = match claims.get("aud") {
+        Some(Value::String(aud)) if aud == client_id => false,
+        Some(Value::Array(all)) if all.iter().any(|aud| aud.as_str() == Some(client_id)) => all.len() > 1,
+        _ => return Err("the id_token is for another client"),
+    };
+    match claims.get("azp") {
+        None if several => Err("the id_token is for several clients and does not say which one asked (azp)"),
+        Some(azp) if azp.as_str() != Some(client_id) => Err("another client asked for the id_token (azp)"),
+        _ => Ok(()),
+    }
+}
+
+fn check_time(claims: &Map<String, Value>, now: Timestamp) -> Result<(), &'static str> {
+    // Exact: seconds since 1970 fit a double's 53 bits.
+    #[allow(clippy::cast_precision_loss)]
+    let now = now.as_secs() as f64;
+    let exp = claims.get("exp").and_then(Value::as_f64).ok_or("the id_token has no exp")?;
+    let iat = claims.get("iat").and_then(Value::as_f64).ok_or("the id_token has no iat")?;
+    if exp + TOLERANCE <= now {
+        return Err("the id_token has expired (is this machine's clock right?)");
+    }
+    if iat - TOLERANCE > now {
+        return Err("the id_token is from the future (is this machine's clock right?)");
+    }
+    match claims.get("nbf").map(Value::as_f64) {
+        None => Ok(()),
+        Some(Some(nbf)) if nbf - TOLERANCE <= now => Ok(()),
+        Some(_) => Err("the id_token is not valid yet (is this machine's clock right?)"),
+    }
+}
+
+/// OIDC Core 1.0 §3.1.3.6: the left half of the hash that goes with the signature.
+fn access_token_hash(algorithm: Algorithm, access_token: &Secret) -> String {
+    let token = access_token.expose_secret().as_bytes();
+    if algorithm == Algorithm::EdDSA {
+        URL_SAFE_NO_PAD.encode(&Sha512::digest(token)[..32])
+    } else {
+        URL_SAFE_NO_PAD.encode(&Sha256::digest(token)[..16])
+    }
+}
+
+#[cfg(test)]
+mod tests;

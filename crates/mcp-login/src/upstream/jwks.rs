@@ -1,0 +1,145 @@
+//! The service's signing keys (RFC 7517): only what may verify an `id_token` is kept.
+
+use std::sync::Arc;
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use mcp_login_core::Timestamp;
+use serde_json::Value;
+use url::Url;
+
+use super::error::UpstreamError;
+use super::service::Upstream;
+
+/// More keys than any service publishes.
+const MAX_KEYS: usize = 100;
+
+/// What an `id_token` may be signed with. A fixed list of signatures with a public key: never `none`, and never HS*, which
+/// would make everybody who can verify able to sign. What the metadata claims to support plays no part.
+pub(super) const ALGORITHMS: [Algorithm; 4] =
+    [Algorithm::RS256, Algorithm::ES256, Algorithm::PS256, Algorithm::EdDSA];
+
+#[derive(Debug)]
+pub(super) struct KeySet {
+    keys: Vec<Key>,
+}
+
+#[derive(Debug)]
+struct Key {
+    kid: Option<String>,
+    /// The allowed algorithms this key is made for.
+    algorithms: Vec<Algorithm>,
+    verifier: DecodingKey,
+}
+
+impl KeySet {
+    /// Keys that cannot be read or may not be used are left out: one odd key must not stop the others.
+    pub(super) fn read(document: &Value) -> Result<Self, UpstreamError> {
+        let Some(keys) = document.get("keys").and_then(Value::as_array) else {
+            return Err(UpstreamError::Untrusted("the key set is not one"));
+        };
+        Ok(Self { keys: keys.iter().take(MAX_KEYS).filter_map(Key::read).collect() })
+    }
+
+    /// The keys that may have made a signature with this header. Without a `kid` there must be exactly one.
+    pub(super) fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Vec<&DecodingKey> {
+        let fits = self.keys.iter().filter(|key| key.algorithms.contains(&algorithm));
+        if let Some(kid) = kid {
+            return fits.filter(|key| key.kid.as_deref() == Some(kid)).map(|key| &key.verifier).collect();
+        }
+        let keys: Vec<_> = fits.map(|key| &key.verifier).collect();
+        if keys.len() == 1 { keys } else { Vec::new() }
+    }
+}
+
+impl Key {
+    fn read(value: &Value) -> Option<Self> {
+        let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+        let made_for: &[Algorithm] = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => &[Algorithm::RS256, Algorithm::PS256],
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+                &[Algorithm::ES256]
+            }
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+                &[Algorithm::EdDSA]
+            }
+            _ => return None,
+        };
+        if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+            return None;
+        }
+        let algorithms = made_for
+            .iter()
+            .copied()
+            .filter(|algorithm| ALGORITHMS.contains(algorithm))
+            .filter(|algorithm| {
+                jwk.common.key_algorithm.is_none_or(|own| own == KeyAlgorithm::from(*algorithm))
+            })
+            .collect();
+        let verifier = DecodingKey::from_jwk(&jwk).ok()?;
+        Some(Self { kid: jwk.common.key_id, algorithms, verifier })
+    }
+}
+
+impl Upstream {
+    pub(super) async fn key_set(&self, uri: &Url, now: Timestamp) -> Result<Arc<KeySet>, UpstreamError> {
+        self.keys.get(now, self.fetch_keys(uri)).await
+    }
+
+    /// After a `kid` that `old` does not hold: the service may have changed its keys.
+    pub(super) async fn newer_key_set(
+        &self,
+        old: Arc<KeySet>,
+        uri: &Url,
+        now: Timestamp,
+    ) -> Result<Arc<KeySet>, UpstreamError> {
+        self.keys.get_newer(old, now, self.fetch_keys(uri)).await
+    }
+
+    async fn fetch_keys(&self, uri: &Url) -> Result<KeySet, UpstreamError> {
+        KeySet::read(&self.http.document("jwks_uri", uri.clone()).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    const X: &str = "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4";
+    const Y: &str = "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM";
+
+    #[test]
+    fn only_usable_keys_are_kept() {
+        let set = KeySet::read(&json!({"keys": [
+            {"kty": "EC", "crv": "P-256", "kid": "good", "x": X, "y": Y},
+            {"kty": "EC", "crv": "P-256", "kid": "encryption", "use": "enc", "x": X, "y": Y},
+            {"kty": "EC", "crv": "P-256", "kid": "other-alg", "alg": "ES384", "x": X, "y": Y},
+            {"kty": "oct", "kid": "symmetric", "k": "c2VjcmV0"},
+            {"kty": "nobody-knows", "kid": "odd"},
+            "not a key",
+        ]}))
+        .unwrap();
+        assert_eq!(set.find(Algorithm::ES256, Some("good")).len(), 1);
+        for kid in ["encryption", "other-alg", "symmetric", "odd", "none-such"] {
+            assert!(set.find(Algorithm::ES256, Some(kid)).is_empty(), "{kid}");
+        }
+        assert!(set.find(Algorithm::HS256, Some("symmetric")).is_empty());
+        assert!(set.find(Algorithm::RS256, Some("good")).is_empty(), "the key type fixes the algorithm");
+    }
+
+    #[test]
+    fn without_a_kid_there_must_be_one_key() {
+        let key = json!({"kty": "EC", "crv": "P-256", "x": X, "y": Y});
+        assert_eq!(KeySet::read(&json!({"keys": [key]})).unwrap().find(Algorithm::ES256, None).len(), 1);
+        assert!(KeySet::read(&json!({"keys": [key, key]})).unwrap().find(Algorithm::ES256, None).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_key_set_is_refused() {
+        assert!(KeySet::read(&json!({"error": "x"})).is_err());
+        assert!(KeySet::read(&json!([])).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use serde_json::json;
+
+use super::*;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn read(answer: &Value) -> Result<UpstreamTokens, UpstreamError> {
+    UpstreamTokens::from_answer(answer.as_object().unwrap(), at(1000))
+}
+
+#[test]
+fn a_lifetime_may_be_a_number_a_string_or_missing() {
+    let ends =
+        |expires_in: Value| read(&json!({"access_token": "a", "expires_in": expires_in})).unwrap().expires_at;
+    assert_eq!(ends(json!(3600)), Some(at(4600)));
+    assert_eq!(ends(json!("3600")), Some(at(4600)));
+    assert_eq!(ends(json!(3600.7)), Some(at(4600)));
+    for unknown in [json!(null), json!(0), json!(-1), json!("soon"), json!([]), json!("NaN")] {
+        assert_eq!(ends(unknown.clone()), None, "{unknown}");
+    }
+    assert_eq!(ends(json!(1e300)), Some(at(1000).plus(MAX_LIFETIME)));
+    let endless = read(&json!({"access_token": "a"})).unwrap();
+    assert!(!endless.is_stale(Timestamp::from_millis(u64::MAX)));
+}
+
+#[test]
+fn stale_is_a_minute_before_the_end_or_a_tenth_of_a_short_life() {
+    let hour = read(&json!({"access_token": "a", "expires_in": 3600})).unwrap();
+    assert!(!hour.is_stale(at(4539)));
+    assert!(hour.is_stale(at(4540)));
+    let short = read(&json!({"access_token": "a", "expires_in": 10})).unwrap();
+    assert!(!short.is_stale(at(1008)));
+    assert!(short.is_stale(at(1009)));
+    let second = read(&json!({"access_token": "a", "expires_in": 1})).unwrap();
+    assert!(!second.is_stale(at(1000)), "a token must be usable at least once");
+}
+
+#[test]
+fn scopes_come_out_separated_by_spaces() {
+    let scope = |scope: Value| read(&json!({"access_token": "a", "scope": scope})).unwrap().scope;
+    assert_eq!(scope(json!("a b")).as_deref(), Some("a b"));
+    assert_eq!(scope(json!("read:user,user:email")).as_deref(), Some("read:user user:email"));
+    assert_eq!(scope(json!(["a", "b"])).as_deref(), Some("a b"));
+    assert_eq!(scope(json!(null)), None);
+}
+
+#[test]
+fn what_is_no_bearer_token_is_refused() {
+    for bad in [
+        json!({}),
+        json!({"access_token": ""}),
+        json!({"access_token": 7}),
+        json!({"access_token": "a\r\nb"}),
+        json!({"access_token": "a", "token_type": "DPoP"}),
+    ] {
+        assert!(matches!(read(&bad), Err(UpstreamError::Untrusted(_))), "{bad}");
+    }
+    assert_eq!(read(&json!({"access_token": "a", "token_type": "bearer"})).unwrap().token_type, "Bearer");
+}
+
+#[test]
+fn debug_shows_no_token_and_serde_keeps_them() {
+    let tokens =
+        read(&json!({"access_token": "hunter2", "refresh_token": "hunter3", "expires_in": 5})).unwrap();
+    assert!(!format!("{tokens:?}").contains("hunter"));
+    let back: UpstreamTokens = serde_json::from_str(&serde_json::to_string(&tokens).unwrap()).unwrap();
+    assert_eq!(back, tokens);
+}
+
+#[test]
+fn refusals_are_told_apart() {
+    assert!(matches!(refusal("invalid_grant"), UpstreamError::Refused { error } if error == "invalid_grant"));
+    assert!(matches!(refusal("bad_verification_code"), UpstreamError::Refused { .. }));
+    for (error, key) in [
+        ("invalid_client", "client_secret"),
+        ("incorrect_client_credentials", "client_secret"),
+        ("redirect_uri_mismatch", "client_id"),
+        ("invalid_scope", "scopes"),
+    ] {
+        let UpstreamError::Misconfigured(text) = refusal(error) else { panic!("{error}") };
+        assert!(text.starts_with(&format!("{key}: ")), "{text}");
+    }
+    assert!(matches!(refusal("temporarily_unavailable"), UpstreamError::Unavailable { .. }));
+}
+
+#[test]
+fn a_token_in_the_place_of_an_error_code_is_not_repeated() {
+    for hostile in ["gho_16C7e42F292c6912E7710c838347Ae178B4a", "Invalid Token!", "", "a\nb", &"x".repeat(41)]
+    {
+        assert!(
+            matches!(refusal(hostile), UpstreamError::Refused { error } if error == "unrecognized_error"),
+            "{hostile}"
+        );
+    }
+}
