@@ -17,7 +17,7 @@ export function request(method, url, { headers = {}, body, form, json, timeout =
     payload = JSON.stringify(json);
     sent['content-type'] ??= 'application/json';
   }
-  if (payload !== undefined) sent['content-length'] ??= Buffer.byteLength(payload);
+  if (payload !== undefined && !sent['transfer-encoding']) sent['content-length'] ??= Buffer.byteLength(payload);
   return new Promise((resolve, reject) => {
     const outgoing = http.request(url, { method, headers: sent, agent: false });
     const timer = setTimeout(

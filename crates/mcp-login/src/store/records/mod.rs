@@ -12,6 +12,11 @@ pub use grants::Versioned;
 pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};
 pub use seal::{DataKey, OpenError};
 
+/// What the upstream said of the person is sealed as this.
+pub const CLAIMS_LABEL: &str = "claims";
+/// The upstream's tokens are sealed as this.
+pub const UPSTREAM_TOKENS_LABEL: &str = "upstream tokens";
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,0 +1,112 @@
+//! Client authentication (OAuth 2.1 §2.4) at the token and revocation endpoints.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mcp_login_core::client::{Client, ClientAuthMethod};
+use mcp_login_core::error::OAuthError;
+use mcp_login_core::params::Params;
+use mcp_login_core::{Secret, Timestamp};
+
+use super::resolve;
+use crate::store::Store;
+use crate::store::backend::StoreError;
+
+/// A client that has proved who it is, or has nothing to prove it with.
+#[derive(Debug)]
+pub(crate) struct AuthenticatedClient(Client);
+
+/// Why a client is refused.
+#[derive(Debug)]
+pub(crate) enum AuthenticationError {
+    /// By a rule; `basic` when the client tried the `Authorization` header.
+    Refused {
+        error: OAuthError,
+        basic: bool,
+    },
+    /// Nobody knows: the store is away.
+    Store(StoreError),
+}
+
+impl From<StoreError> for AuthenticationError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What a client presents.
+#[derive(Debug)]
+struct Credentials {
+    client_id: String,
+    secret: Option<Secret>,
+    basic: bool,
+}
+
+impl AuthenticatedClient {
+    /// Authenticates by the `Authorization` headers and the form of a request.
+    pub(crate) async fn authenticate(
+        store: &Store, authorization: &[&[u8]], form: &Params, now: Timestamp,
+    ) -> Result<Self, AuthenticationError> {
+        let basic = !authorization.is_empty();
+        let refused = |error| AuthenticationError::Refused { error, basic };
+        let presented = Credentials::read(authorization, form).map_err(refused)?;
+        // One answer for an unknown client and a wrong secret.
+        let failed = || refused(OAuthError::invalid_client("the client is unknown or its secret is wrong; register again"));
+        let record = resolve(store, &presented.client_id, now).await?.ok_or_else(failed)?;
+        let proved = match (record.client.token_endpoint_auth_method, &presented.secret) {
+            (ClientAuthMethod::None, secret) => secret.is_none(),
+            (_, Some(secret)) => record.has_secret(secret.expose_secret()),
+            (_, None) => false,
+        };
+        if proved { Ok(Self(record.client)) } else { Err(failed()) }
+    }
+
+    /// Its identifier.
+    pub(crate) fn id(&self) -> &str {
+        &self.0.client_id
+    }
+}
+
+impl Credentials {
+    /// One method at a time (RFC 6749 §2.3).
+    fn read(authorization: &[&[u8]], form: &Params) -> Result<Self, OAuthError> {
+        if form.has("client_assertion") || form.has("client_assertion_type") {
+            return Err(OAuthError::invalid_client("client assertions are not supported; use none or a client_secret"));
+        }
+        let in_form = form.one("client_id")?;
+        let secret = form.one("client_secret")?;
+        match authorization {
+            [] => Ok(Self {
+                client_id: in_form.ok_or_else(|| OAuthError::invalid_client("client_id is missing"))?.to_owned(),
+                secret: secret.map(Secret::from),
+                basic: false,
+            }),
+            [header] if secret.is_none() => {
+                let credentials = Self::read_basic(header)
+                    .ok_or_else(|| OAuthError::invalid_client("the Authorization header is not Basic credentials"))?;
+                if in_form.is_some_and(|in_form| in_form != credentials.client_id) {
+                    return Err(OAuthError::invalid_request("two client_ids are given"));
+                }
+                Ok(credentials)
+            }
+            _ => Err(OAuthError::invalid_request("use one way of client authentication")),
+        }
+    }
+
+    /// `Basic`, with both parts form-encoded (RFC 6749 §2.3.1).
+    fn read_basic(header: &[u8]) -> Option<Self> {
+        let header = std::str::from_utf8(header).ok()?;
+        let (scheme, encoded) = header.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 2048 {
+            return None;
+        }
+        let decoded = zeroize::Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+        let (client_id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        let decode = |part: &str| {
+            let pair = Params::parse(format!("p={}", part.replace('&', "%26")).as_bytes()).ok()?;
+            pair.one("p").ok().map(|value| value.unwrap_or_default().to_owned())
+        };
+        let secret = decode(secret)?;
+        let secret = (!secret.is_empty()).then(|| Secret::from(secret));
+        Some(Self { client_id: decode(client_id)?, secret, basic: true })
+    }
+}

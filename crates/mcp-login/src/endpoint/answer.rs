@@ -1,0 +1,225 @@
+//! The two ways in which a refusal is answered: as JSON to a program, as a page or a redirect to a browser.
+//!
+//! What lies behind an outage is logged here, once, and shown nowhere.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, LOCATION, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use mcp_login_core::authorize::{AuthorizationResponse, RedirectError};
+use mcp_login_core::error::{ErrorCode, OAuthError};
+use serde_json::json;
+
+use crate::page::{ErrorPage, security_headers};
+use crate::store::backend::StoreError;
+use crate::upstream::UpstreamError;
+
+/// How long a client should wait when nobody has said so.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// `Retry-After` in seconds (RFC 9110 §10.2.3).
+pub(crate) fn retry_after(wait: Option<Duration>) -> HeaderValue {
+    HeaderValue::from(wait.map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs().clamp(1, 3600)))
+}
+
+/// A redirect that always makes a `GET` of what was a form (RFC 9110 §15.4.4).
+pub(crate) fn see_other(location: &str) -> Response {
+    let Ok(location) = HeaderValue::from_str(location) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let headers = [
+        (LOCATION, location),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (axum::http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+/// A refusal to a program (RFC 6749 §5.2).
+#[derive(Debug)]
+pub(crate) struct JsonError {
+    error: OAuthError,
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+impl JsonError {
+    /// The same refusal with another HTTP status.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// A client that tried `Authorization: Basic` is told to try it again (RFC 6749 §5.2).
+    pub(crate) fn with_basic_challenge(mut self) -> Self {
+        self.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mcp-login\""));
+        self
+    }
+}
+
+impl From<OAuthError> for JsonError {
+    fn from(error: OAuthError) -> Self {
+        let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { error, status, headers: HeaderMap::new() }
+    }
+}
+
+impl From<StoreError> for JsonError {
+    fn from(error: StoreError) -> Self {
+        log(&error);
+        let description = "the login service is not available right now; try again";
+        let mut answer = Self::from(OAuthError::new(ErrorCode::TemporarilyUnavailable, description));
+        answer.headers.insert(RETRY_AFTER, retry_after(None));
+        answer
+    }
+}
+
+impl IntoResponse for JsonError {
+    fn into_response(self) -> Response {
+        let body = json!({"error": self.error.code.as_str(), "error_description": self.error.description});
+        (self.status, self.headers, no_store(), Json(body)).into_response()
+    }
+}
+
+/// What holds tokens is never kept by a cache (OAuth 2.1 §3.2.3).
+pub(crate) fn no_store() -> [(axum::http::HeaderName, HeaderValue); 2] {
+    [(CACHE_CONTROL, HeaderValue::from_static("no-store")), (PRAGMA, HeaderValue::from_static("no-cache"))]
+}
+
+/// A refusal to a browser.
+#[derive(Debug)]
+pub(crate) enum AuthorizeError {
+    /// Nowhere safe to send the person: a page.
+    Page(PageError),
+    /// To the client, with `error`, `state` and `iss`. The URL is complete.
+    Redirect(String),
+}
+
+/// A page that says what went wrong.
+#[derive(Debug)]
+pub(crate) struct PageError {
+    status: StatusCode,
+    title: &'static str,
+    what_happened: String,
+    what_to_do: &'static str,
+    code: &'static str,
+    retry_after: Option<HeaderValue>,
+}
+
+impl AuthorizeError {
+    /// The request itself is at fault, and with it the client that made it.
+    pub(crate) fn bad_request(error: &OAuthError) -> Self {
+        Self::Page(PageError {
+            status: StatusCode::BAD_REQUEST,
+            title: "This login link does not work",
+            what_happened: format!("The program that sent you here made a request that cannot be answered: {}.", error.description),
+            what_to_do: "Go back to the program and connect again. If that does not help, tell whoever makes it what it says above.",
+            code: error.code.as_str(),
+            retry_after: None,
+        })
+    }
+
+    /// The login went on in another browser, was finished, or took too long.
+    pub(crate) fn stale(status: StatusCode) -> Self {
+        Self::Page(PageError {
+            status,
+            title: "This login is no longer open",
+            what_happened: "It was finished before, took too long, or was started in another browser.".into(),
+            what_to_do: "Go back to your program and connect again.",
+            code: "invalid_request",
+            retry_after: None,
+        })
+    }
+
+    /// What came back from the upstream is not what was asked for.
+    pub(crate) fn untrusted() -> Self {
+        Self::Page(PageError {
+            status: StatusCode::BAD_REQUEST,
+            title: "The sign-in could not be verified",
+            what_happened: "The answer of the sign-in service does not belong to the login that was started here.".into(),
+            what_to_do: "Go back to your program and connect again. If that does not help, tell whoever runs this server.",
+            code: "invalid_request",
+            retry_after: None,
+        })
+    }
+
+    /// To the client.
+    pub(crate) fn redirect(to: AuthorizationResponse<'_>, error: &OAuthError) -> Self {
+        Self::Redirect(to.error(error))
+    }
+
+    /// To the client, from a check.
+    pub(crate) fn refused(refusal: &RedirectError, issuer: &str) -> Self {
+        let to = AuthorizationResponse {
+            redirect_uri: &refusal.redirect_uri,
+            state: refusal.state.as_deref(),
+            issuer,
+        };
+        Self::redirect(to, &refusal.error)
+    }
+
+    fn unavailable(wait: Option<Duration>) -> Self {
+        Self::Page(PageError {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            title: "Signing in is not possible right now",
+            what_happened: "A service that is needed for it does not answer. Nobody has been signed out.".into(),
+            what_to_do: "Wait a moment and load this page again.",
+            code: "temporarily_unavailable",
+            retry_after: Some(retry_after(wait)),
+        })
+    }
+}
+
+impl From<StoreError> for AuthorizeError {
+    fn from(error: StoreError) -> Self {
+        log(&error);
+        Self::unavailable(None)
+    }
+}
+
+/// An upstream that fails before the person is sent there.
+impl From<UpstreamError> for AuthorizeError {
+    fn from(error: UpstreamError) -> Self {
+        log(&error);
+        let wait = match error {
+            UpstreamError::Unavailable { retry_after, .. } => retry_after,
+            _ => None,
+        };
+        Self::unavailable(wait)
+    }
+}
+
+impl IntoResponse for AuthorizeError {
+    fn into_response(self) -> Response {
+        let page = match self {
+            Self::Redirect(url) => return see_other(&url),
+            Self::Page(page) => page,
+        };
+        let body = ErrorPage {
+            status: page.status.as_u16(),
+            title: page.title,
+            what_happened: &page.what_happened,
+            what_to_do: page.what_to_do,
+            code: page.code,
+            request_id: None,
+        };
+        let mut response = (page.status, security_headers(&[]), body.render()).into_response();
+        if let Some(wait) = page.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, wait);
+        }
+        response
+    }
+}
+
+/// The one place where what lies behind a refusal is written down.
+pub(crate) fn log(error: &dyn std::error::Error) {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    tracing::warn!(error = %text, "a request could not be answered");
+}

@@ -1,0 +1,143 @@
+//! `GET, POST /authorize` (OAuth 2.1 §4.1.1): checks the request and asks the person.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use mcp_login_core::authorize::checks::check_redirect;
+use mcp_login_core::authorize::{AuthorizationRequest, Checked, Context, check_client_id, check_request};
+use mcp_login_core::client::{Client, RedirectTarget};
+use mcp_login_core::error::OAuthError;
+use mcp_login_core::grant::{Grant, Pending};
+use mcp_login_core::params::Params;
+
+use super::AuthorizationServer;
+use super::answer::AuthorizeError;
+use super::cookie::Cookie;
+use super::session::{Departure, REQUEST_LABEL};
+use crate::client::resolve;
+use crate::page::{ConsentPage, ScopeLine, security_headers};
+use crate::store::backend::StoreError;
+use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
+
+/// The request in the query.
+pub(crate) async fn get(
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery,
+) -> Result<Response, AuthorizeError> {
+    authorize(&server, &headers, query.unwrap_or_default().as_bytes()).await
+}
+
+/// The request in a form (OAuth 2.1 §3.1).
+pub(crate) async fn post(
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, form: Bytes,
+) -> Result<Response, AuthorizeError> {
+    authorize(&server, &headers, &form).await
+}
+
+async fn authorize(
+    server: &AuthorizationServer, headers: &HeaderMap, encoded: &[u8],
+) -> Result<Response, AuthorizeError> {
+    let (client, checked) = check(server, encoded).await?;
+    let cookie = Cookie::browser(server.is_https());
+    let known_browser = cookie.read(headers);
+    if let Some(browser) = &known_browser
+        && is_approved(server, headers, browser, &checked).await?
+    {
+        let grant = GrantId::new(server.now());
+        return Departure::prepare(server, &grant, checked.request).await?.insert(server, &grant).await;
+    }
+    let browser = known_browser.unwrap_or_default();
+    let mut response = show_page(server, &client, checked.request, &browser).await?;
+    cookie.set(&mut response, &browser);
+    Ok(response)
+}
+
+/// Everything that has to hold, in the order of [`mcp_login_core::authorize::checks`].
+async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Client, Checked), AuthorizeError> {
+    let page = |error: OAuthError| AuthorizeError::bad_request(&error);
+    let params = Params::parse(encoded).map_err(page)?;
+    let client_id = check_client_id(&params).map_err(page)?;
+    let Some(registered) = resolve(&server.store, client_id, server.now()).await? else {
+        return Err(page(OAuthError::invalid_client("the client_id is not registered here")));
+    };
+    let client = registered.client;
+    let redirect_uri = check_redirect(&params, &client, &server.redirects).map_err(page)?;
+    let context = Context { resources: &server.indicators, scopes_of: &server.resources };
+    match check_request(&params, &client.client_id, redirect_uri, &context) {
+        Ok(checked) => Ok((client, checked)),
+        Err(refusal) => Err(AuthorizeError::refused(&refusal, &server.issuer)),
+    }
+}
+
+/// Whether an earlier approval stands in for the page. Never for loopback and private-use schemes, where any program
+/// can pose as the client (RFC 8252 §8.6), and only when the person came here by themselves (`Sec-Fetch-Site`, which
+/// browsers set and pages cannot).
+async fn is_approved(
+    server: &AuthorizationServer, headers: &HeaderMap, browser: &BrowserSecret, checked: &Checked,
+) -> Result<bool, StoreError> {
+    let is_website = matches!(checked.request.redirect_uri.target(), RedirectTarget::Website(_));
+    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    if checked.prompt_consent || !is_website || !matches!(site, Some("none" | "same-origin")) {
+        return Ok(false);
+    }
+    let approval = server.store.approval(browser, &checked.request, server.now()).await?;
+    Ok(approval.is_some_and(|approval| approval.scope.covers(&checked.request.scope)))
+}
+
+async fn show_page(
+    server: &AuthorizationServer, client: &Client, request: AuthorizationRequest, browser: &BrowserSecret,
+) -> Result<Response, AuthorizeError> {
+    let now = server.now();
+    let grant = GrantId::new(now);
+    let token = Handle::new(HandleKind::Consent, &grant);
+    let pending = Pending {
+        consent: token.hash(),
+        browser: browser.hash(),
+        request: token.seal(REQUEST_LABEL, &request)?,
+        expires_at: now.plus(server.lifetimes.session),
+    };
+    if !server.store.insert_grant(&grant, &Grant::Pending(pending), now).await? {
+        return Err(StoreError::Damaged("a new grant's id is taken").into());
+    }
+    let scopes: Vec<ScopeLine<'_>> =
+        request.scope.iter().map(|name| ScopeLine { name, description: None }).collect();
+    let client_host =
+        client.client_uri.as_deref().and_then(|uri| url::Url::parse(uri).ok()?.host_str().map(str::to_owned));
+    let target = request.redirect_uri.target();
+    let page = ConsentPage {
+        client_name: client.client_name.as_deref().unwrap_or_default(),
+        client_host: client_host.as_deref(),
+        redirect: &target,
+        resource: &request.resource,
+        scopes: &scopes,
+        upstream: server.upstream.display_name(),
+        action: &format!("{}/consent", server.issuer),
+        consent_token: token.to_secret().expose_secret(),
+    };
+    let form_action = form_action(server, &request);
+    Ok((security_headers(&form_action), page.render()).into_response())
+}
+
+/// Where the form may lead. Browsers hold `form-action` against the whole chain of redirects after the form: through
+/// the upstream, which may sign people in at hosts of its own that nobody can list (hence `https:`), back to us, and
+/// on to the client.
+fn form_action(server: &AuthorizationServer, request: &AuthorizationRequest) -> Vec<String> {
+    let mut sources = vec!["'self'".to_owned(), "https:".to_owned()];
+    sources.extend(server.upstream.authorization_origin().filter(|origin| origin.starts_with("http:")));
+    // An issuer whose endpoints are discovered; plain http is for loopback only.
+    let issuer = server.upstream.provider().issuer.as_deref();
+    let issuer = issuer.and_then(|issuer| url::Url::parse(issuer).ok()).filter(|issuer| issuer.scheme() == "http");
+    sources.extend(issuer.map(|issuer| issuer.origin().ascii_serialization()));
+    let redirect_uri = url::Url::parse(request.redirect_uri.as_str()).ok();
+    sources.extend(redirect_uri.and_then(|uri| match uri.scheme() {
+        "https" => None,
+        // CSP has no way to write an IPv6 address (CSP 3 §2.3.1).
+        "http" if matches!(uri.host(), Some(url::Host::Ipv6(_))) => Some("http:".to_owned()),
+        "http" => Some(uri.origin().ascii_serialization()),
+        scheme => Some(format!("{scheme}:")),
+    }));
+    sources.dedup();
+    sources
+}

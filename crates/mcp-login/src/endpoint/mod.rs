@@ -1,0 +1,56 @@
+//! The endpoints of the authorization server, one file each.
+
+pub(crate) mod answer;
+pub(crate) mod authorize;
+pub(crate) mod callback;
+pub(crate) mod consent;
+mod cookie;
+pub(crate) mod metadata;
+pub(crate) mod register;
+pub(crate) mod revoke;
+mod session;
+pub(crate) mod token;
+
+use std::sync::Arc;
+
+use mcp_login_core::Timestamp;
+use mcp_login_core::client::RedirectPolicy;
+use mcp_login_core::resource_indicator::Resources;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::settings::{AccessRule, Lifetimes, ResourceList};
+use crate::store::Store;
+use crate::upstream::Upstream;
+
+/// What the endpoints work with.
+#[derive(Debug)]
+pub(crate) struct AuthorizationServer {
+    /// The issuer identifier, byte for byte (RFC 8414 §2).
+    pub(crate) issuer: String,
+    /// The origin of the issuer: what our own pages' forms come from.
+    pub(crate) origin: String,
+    /// Where the upstream sends browsers back to.
+    pub(crate) callback: Url,
+    pub(crate) store: Store,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) redirects: RedirectPolicy,
+    /// Whether clients may register themselves (RFC 7591).
+    pub(crate) registration: bool,
+    pub(crate) access: AccessRule,
+    pub(crate) resources: ResourceList,
+    pub(crate) indicators: Resources,
+}
+
+impl AuthorizationServer {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether browsers reach us by https: then cookies are `__Host-` ones.
+    pub(crate) fn is_https(&self) -> bool {
+        self.issuer.starts_with("https:")
+    }
+}

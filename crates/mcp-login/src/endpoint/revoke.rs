@@ -1,0 +1,84 @@
+//! `POST /revoke` (RFC 7009).
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use mcp_login_core::error::OAuthError;
+use mcp_login_core::grant::{Active, Grant, GrantError};
+
+use super::AuthorizationServer;
+use super::answer::{JsonError, no_store};
+use super::token::{authenticate, read_form};
+use crate::client::AuthenticatedClient;
+use crate::store::backend::{StoreError, Swap, Version};
+use crate::store::records::{Handle, HandleKind};
+
+/// How often an access token is taken out of a grant that others keep writing.
+const MAX_ATTEMPTS: usize = 64;
+
+/// A revocation request. The token's kind is in the token, so `token_type_hint` is not needed (RFC 7009 §2.1).
+pub(crate) async fn post(
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Bytes,
+) -> Result<Response, JsonError> {
+    let form = read_form(&headers, query.as_deref(), &body)?;
+    let client = authenticate(&server, &headers, &form).await?;
+    let token = form.one("token")?.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
+    if let Some(token) = Handle::parse(HandleKind::Refresh, token) {
+        revoke_refresh_token(&server, &client, &token).await?;
+    } else if let Some(token) = Handle::parse(HandleKind::Access, token) {
+        revoke_access_token(&server, &client, &token).await?;
+    }
+    // A token that is not there has been revoked well enough (RFC 7009 §2.2).
+    Ok((StatusCode::OK, no_store()).into_response())
+}
+
+async fn active_grant(
+    server: &AuthorizationServer, token: &Handle,
+) -> Result<Option<(Version, Box<Active>)>, StoreError> {
+    Ok(match server.store.grant(token.grant(), server.now()).await? {
+        Some(found) => match found.record {
+            Grant::Active(active) => Some((found.version, active)),
+            _ => None,
+        },
+        None => None,
+    })
+}
+
+fn check_owner(active: &Active, client: &AuthenticatedClient) -> Result<(), OAuthError> {
+    if active.login.client_id == client.id() { Ok(()) } else { Err(GrantError::OtherClient.into()) }
+}
+
+/// A refresh token takes its whole grant along (RFC 7009 §2.1).
+async fn revoke_refresh_token(
+    server: &AuthorizationServer, client: &AuthenticatedClient, token: &Handle,
+) -> Result<(), JsonError> {
+    let Some((_, active)) = active_grant(server, token).await? else { return Ok(()) };
+    if active.has_refresh_token(token.hash(), token.lineage_hash()) {
+        check_owner(&active, client)?;
+        server.store.end_grant(token.grant(), server.now()).await?;
+        tracing::info!(client_id = client.id(), "a login was ended by its client");
+    }
+    Ok(())
+}
+
+/// An access token goes alone: some clients revoke the old one after a refresh.
+async fn revoke_access_token(
+    server: &AuthorizationServer, client: &AuthenticatedClient, token: &Handle,
+) -> Result<(), JsonError> {
+    for _ in 0..MAX_ATTEMPTS {
+        let Some((version, mut active)) = active_grant(server, token).await? else { return Ok(()) };
+        if active.access_token(token.hash(), server.now()).is_none() {
+            return Ok(());
+        }
+        check_owner(&active, client)?;
+        active.revoke_access_token(token.hash());
+        match server.store.swap_grant(token.grant(), version, &Grant::Active(active), server.now()).await? {
+            Swap::Done(_) | Swap::Missing => return Ok(()),
+            Swap::Conflict => {}
+        }
+    }
+    Err(StoreError::unavailable("the grant changes faster than it can be written").into())
+}

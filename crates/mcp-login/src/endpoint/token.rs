@@ -1,0 +1,90 @@
+//! `POST /token` (OAuth 2.1 §3.2).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mcp_login_core::error::OAuthError;
+use mcp_login_core::params::Params;
+use mcp_login_core::token::TokenRequest;
+
+use super::AuthorizationServer;
+use super::answer::{JsonError, no_store};
+use crate::client::{AuthenticatedClient, AuthenticationError};
+use crate::grant_type::{Context, TokenError, grant_tokens};
+
+impl From<TokenError> for JsonError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::OAuth(error) => error.into(),
+            TokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AuthenticationError> for JsonError {
+    fn from(error: AuthenticationError) -> Self {
+        match error {
+            AuthenticationError::Refused { error, basic: true } => Self::from(error).with_basic_challenge(),
+            AuthenticationError::Refused { error, basic: false } => error.into(),
+            AuthenticationError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A token request.
+pub(crate) async fn post(
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Bytes,
+) -> Result<Response, JsonError> {
+    let form = read_form(&headers, query.as_deref(), &body)?;
+    let client = authenticate(&server, &headers, &form).await?;
+    let request = TokenRequest::parse(&form)?;
+    let context = Context {
+        store: &server.store,
+        lifetimes: &server.lifetimes,
+        indicators: &server.indicators,
+        now: server.now(),
+    };
+    let response = grant_tokens(&context, &client, request).await?;
+    Ok((no_store(), Json(response)).into_response())
+}
+
+/// The form of a request. Parameters in the query are refused, not ignored: they would stand in logs (OAuth 2.1 §3.2).
+pub(super) fn read_form(headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> Result<Params, OAuthError> {
+    if query.is_some_and(|query| !query.is_empty()) {
+        return Err(OAuthError::invalid_request("send the parameters in the body, not in the query"));
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(OAuthError::invalid_request("the body has to be application/x-www-form-urlencoded"));
+    }
+    Params::parse(body)
+}
+
+/// The client of a request, authenticated.
+pub(super) async fn authenticate(
+    server: &AuthorizationServer, headers: &HeaderMap, form: &Params,
+) -> Result<AuthenticatedClient, AuthenticationError> {
+    let authorization: Vec<&[u8]> =
+        headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes).collect();
+    AuthenticatedClient::authenticate(&server.store, &authorization, form, server.now()).await
+}
+
+/// Any other method on an endpoint that takes `POST` only.
+pub(crate) async fn method_not_allowed(method: Method) -> Response {
+    let error = JsonError::from(OAuthError::invalid_request(format!("use POST, not {}", method_name(&method))));
+    ([(header::ALLOW, "POST")], error.with_status(StatusCode::METHOD_NOT_ALLOWED)).into_response()
+}
+
+/// Only the registered methods are repeated in an answer.
+fn method_name(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::PATCH => method.as_str(),
+        _ => "another method",
+    }
+}

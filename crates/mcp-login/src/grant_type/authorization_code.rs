@@ -1,0 +1,51 @@
+//! `authorization_code` (OAuth 2.1 §4.1.3).
+
+use mcp_login_core::grant::{Grant, GrantError, PresentedCode};
+use mcp_login_core::token::{AuthorizationCodeRequest, TokenResponse};
+
+use super::issue::issue;
+use super::{Context, MAX_ATTEMPTS, TokenError};
+use crate::client::AuthenticatedClient;
+use crate::store::backend::Swap;
+use crate::store::records::{DataKey, Handle, HandleKind};
+
+/// Exchanges a code for tokens. Of any number at once one wins; to the others the code is spent, and a spent code
+/// that is presented ends the grant (OAuth 2.1 §4.1.3): nobody can say which of them is the thief.
+pub(super) async fn exchange(
+    context: &Context<'_>, client: &AuthenticatedClient, request: &AuthorizationCodeRequest<'_>,
+) -> Result<TokenResponse, TokenError> {
+    let code = Handle::parse(HandleKind::Code, request.code.expose_secret()).ok_or(GrantError::Unknown)?;
+    let presented = PresentedCode {
+        code: code.hash(),
+        client_id: client.id(),
+        redirect_uri: request.redirect_uri,
+        code_verifier: &request.code_verifier,
+        resource: context.resource(request.resource),
+    };
+    for _ in 0..MAX_ATTEMPTS {
+        let found = context.store.grant(code.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
+        let issued = match found.record {
+            Grant::CodeIssued(issued) => issued,
+            Grant::Active(active) => {
+                let error = active.check_code(presented.code, client.id());
+                if error == GrantError::Replayed {
+                    context.store.end_grant(code.grant(), context.now).await?;
+                    tracing::warn!(client_id = client.id(), "a code was presented twice; its login has been ended");
+                }
+                return Err(error.into());
+            }
+            Grant::Pending(_) | Grant::Approved(_) => return Err(GrantError::Unknown.into()),
+        };
+        issued.check(&presented, context.now)?;
+        let key = DataKey::unwrap(&code, &issued.wrapped_key)?;
+        let refresh = Handle::new(HandleKind::Refresh, code.grant());
+        let (tokens, response) = issue(&refresh, &key, &issued.login.scope, context.lifetimes, context.now)?;
+        let next = Grant::Active(Box::new(issued.exchange(refresh.lineage_hash(), tokens)));
+        match context.store.swap_grant(code.grant(), found.version, &next, context.now).await? {
+            Swap::Done(_) => return Ok(response),
+            Swap::Conflict => {}
+            Swap::Missing => return Err(GrantError::Unknown.into()),
+        }
+    }
+    Err(Context::overtaken())
+}

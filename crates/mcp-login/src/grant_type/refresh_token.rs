@@ -1,0 +1,97 @@
+//! `refresh_token` (OAuth 2.1 §4.3), with rotation and a repeated answer for one that was lost.
+
+use mcp_login_core::Timestamp;
+use mcp_login_core::error::{ErrorCode, OAuthError};
+use mcp_login_core::grant::{Active, Grant, GrantError, PresentedRefreshToken, RefreshStep, Sealed};
+use mcp_login_core::scope::{OFFLINE_ACCESS, Scopes};
+use mcp_login_core::token::{RefreshTokenRequest, TokenResponse};
+use serde::{Deserialize, Serialize};
+
+use super::issue::issue;
+use super::{Context, MAX_ATTEMPTS, TokenError};
+use crate::client::AuthenticatedClient;
+use crate::store::backend::Swap;
+use crate::store::records::{DataKey, Handle, HandleKind, OpenError};
+
+/// What the answer to a refresh is sealed as.
+const SUCCESSOR_LABEL: &str = "successor";
+
+/// The answer to a refresh, kept sealed under the token that it replaced.
+#[derive(Debug, Serialize, Deserialize)]
+struct Successor {
+    response: TokenResponse,
+    access_expires_at: Timestamp,
+}
+
+/// Exchanges a refresh token for new tokens. Of any number at once one rotates, and the others are given its answer.
+pub(super) async fn refresh(
+    context: &Context<'_>, client: &AuthenticatedClient, request: &RefreshTokenRequest<'_>,
+) -> Result<TokenResponse, TokenError> {
+    let token =
+        Handle::parse(HandleKind::Refresh, request.refresh_token.expose_secret()).ok_or(GrantError::Unknown)?;
+    let asked = request.scope.map(parse_scope).transpose()?.filter(|scope| !scope.is_empty());
+    let presented = PresentedRefreshToken {
+        hash: token.hash(),
+        lineage: token.lineage_hash(),
+        client_id: client.id(),
+        resource: context.resource(request.resource),
+        scope: asked.as_ref(),
+    };
+    for _ in 0..MAX_ATTEMPTS {
+        let found = context.store.grant(token.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
+        let Grant::Active(mut active) = found.record else { return Err(GrantError::Unknown.into()) };
+        let response = match active.check_refresh(&presented, context.now) {
+            Ok(RefreshStep::Repeat { successor }) => return repeat(&token, successor, asked.as_ref(), context.now),
+            Ok(RefreshStep::Rotate { wrapped_key, scope }) => {
+                let key = DataKey::unwrap(&token, wrapped_key)?;
+                rotate(context, &mut active, &token, &key, &scope)?
+            }
+            Err(error) => {
+                if error == GrantError::Replayed {
+                    context.store.end_grant(token.grant(), context.now).await?;
+                    tracing::warn!(
+                        client_id = client.id(),
+                        "a refresh token was presented long after its use; its login has been ended"
+                    );
+                }
+                return Err(error.into());
+            }
+        };
+        let next = Grant::Active(active);
+        match context.store.swap_grant(token.grant(), found.version, &next, context.now).await? {
+            Swap::Done(_) => return Ok(response),
+            Swap::Conflict => {}
+            Swap::Missing => return Err(GrantError::Unknown.into()),
+        }
+    }
+    Err(Context::overtaken())
+}
+
+/// `offline_access` is no scope of a token, and some clients ask for it again whatever they were given.
+fn parse_scope(list: &str) -> Result<Scopes, OAuthError> {
+    let invalid = |_| OAuthError::new(ErrorCode::InvalidScope, "scope is not a list of scopes (RFC 6749 §3.3)");
+    Ok(Scopes::parse(list).map_err(invalid)?.without(OFFLINE_ACCESS))
+}
+
+fn rotate(
+    context: &Context<'_>, active: &mut Active, token: &Handle, key: &DataKey, scope: &Scopes,
+) -> Result<TokenResponse, OpenError> {
+    let (issued, response) = issue(&token.successor(), key, scope, context.lifetimes, context.now)?;
+    let successor = Successor { response, access_expires_at: issued.access.expires_at };
+    let sealed = token.seal(SUCCESSOR_LABEL, &successor)?;
+    active.rotate(issued, sealed, context.lifetimes.refresh_retry_window, context.now);
+    Ok(successor.response)
+}
+
+/// The same answer again, to the holder of the token that it replaced.
+fn repeat(
+    token: &Handle, successor: &Sealed, asked: Option<&Scopes>, now: Timestamp,
+) -> Result<TokenResponse, TokenError> {
+    let Successor { mut response, access_expires_at } = token.open(SUCCESSOR_LABEL, successor)?;
+    if asked.is_some_and(|asked| !asked.covers(&response.scope) || !response.scope.covers(asked)) {
+        let description = "this refresh token was used for other scopes; use the newest one";
+        return Err(OAuthError::new(ErrorCode::InvalidScope, description).into());
+    }
+    response.expires_in = access_expires_at.until(now).as_secs();
+    Ok(response)
+}
