@@ -1,6 +1,7 @@
 //! Login for MCP servers.
 
 pub mod clock;
+pub mod page;
 pub mod store;
 pub mod upstream;
 

@@ -103,12 +103,21 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Makes a new record of version [`Version::FIRST`]; `false`, and nothing changed, when there is one already.
     async fn insert(
-        &self, key: &Key, value: Bytes, expires_at: Timestamp, now: Timestamp,
+        &self,
+        key: &Key,
+        value: Bytes,
+        expires_at: Timestamp,
+        now: Timestamp,
     ) -> Result<bool, StoreError>;
 
     /// Replaces the record if it still is at `expected`.
     async fn swap(
-        &self, key: &Key, expected: Version, value: Bytes, expires_at: Timestamp, now: Timestamp,
+        &self,
+        key: &Key,
+        expected: Version,
+        value: Bytes,
+        expires_at: Timestamp,
+        now: Timestamp,
     ) -> Result<Swap, StoreError>;
 
     /// Reads and removes in one: of many takers at once, one gets the record.
