@@ -90,16 +90,16 @@ fn where_the_browser_goes_is_told_in_words() {
         let uri = Url::parse(uri).unwrap();
         words(&ConsentPage { redirect: RedirectTarget::of(&uri), ..consent() }.render())
     };
-    assert!(told("https://claude.ai/api/mcp/auth_callback").contains("Sent back toclaude.ai"));
-    assert!(told("https://claude.ai:8443/cb").contains("Sent back toclaude.ai:8443"));
+    assert!(told("https://claude.ai/api/mcp/auth_callback").contains("Sends you back toclaude.ai"));
+    assert!(told("https://claude.ai:8443/cb").contains("Sends you back toclaude.ai:8443"));
     assert!(told("http://localhost:4711/cb").contains("a program on this computer (localhost)"));
     assert!(told("http://127.0.0.1:4711/cb").contains("a program on this computer (127.0.0.1)"));
     assert!(told("http://[::1]:4711/cb").contains("a program on this computer ([::1])"));
     assert!(
         told("cursor://anysphere.cursor-mcp/oauth/callback").contains("the app that opens cursor: links")
     );
-    assert!(told("http://localhost.evil.example/cb").contains("Sent back tolocalhost.evil.example"));
-    assert!(told("https://claude.ai@evil.example/cb").contains("Sent back toevil.example"));
+    assert!(told("http://localhost.evil.example/cb").contains("Sends you back tolocalhost.evil.example"));
+    assert!(told("https://claude.ai@evil.example/cb").contains("Sends you back toevil.example"));
     assert!(!told("https://evil.example/claude.ai").contains("claude.ai/"));
 }
 
@@ -213,8 +213,8 @@ fn shown_folds_cuts_and_keeps_real_writing() {
 
 #[test]
 fn no_scopes_no_list() {
-    assert!(words(&consent().render()).contains("It will be able to use"));
-    assert!(!words(&ConsentPage { scopes: &[], ..consent() }.render()).contains("It will be able to use"));
+    assert!(words(&consent().render()).contains("Permissions it asks for"));
+    assert!(!words(&ConsentPage { scopes: &[], ..consent() }.render()).contains("Permissions it asks for"));
 }
 
 #[test]
