@@ -4,4 +4,4 @@ pub mod metadata;
 pub mod redirect_uri;
 
 pub use metadata::{Client, ClientAuthMethod, Registration, RegistrationRequest};
-pub use redirect_uri::{RedirectPolicy, RedirectTarget, RedirectUriError, VerifiedRedirectUri};
+pub use redirect_uri::{RedirectPolicy, RedirectUriError, VerifiedRedirectUri};

@@ -169,17 +169,6 @@ pub fn check_redirect_uri(
     Ok(VerifiedRedirectUri(uri.to_owned()))
 }
 
-/// What a redirect URI leads to, for the page that a person reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RedirectTarget {
-    /// A web site, by its host.
-    Website(String),
-    /// A program on this computer, by its loopback host.
-    ThisComputer(String),
-    /// The app that opens links of this scheme.
-    App(String),
-}
-
 impl VerifiedRedirectUri {
     /// The URI, byte for byte as the client sent it.
     #[must_use]
@@ -187,19 +176,10 @@ impl VerifiedRedirectUri {
         &self.0
     }
 
-    /// What it leads to.
+    /// Whether it leads to a web site, and not to whatever program listens on this computer or opens such links.
     #[must_use]
-    pub fn target(&self) -> RedirectTarget {
-        let Ok(url) = Url::parse(&self.0) else { return RedirectTarget::App(String::new()) };
-        let host = url.host_str().unwrap_or_default().to_owned();
-        match url.scheme() {
-            "https" => RedirectTarget::Website(match url.port() {
-                Some(port) => format!("{host}:{port}"),
-                None => host,
-            }),
-            "http" => RedirectTarget::ThisComputer(host),
-            scheme => RedirectTarget::App(scheme.to_owned()),
-        }
+    pub fn is_website(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| url.scheme() == "https")
     }
 
     /// The URI with these parameters added to its query (RFC 6749 §4.1.2).

@@ -1,6 +1,6 @@
 //! The two ways in which a refusal is answered: as JSON to a program, as a page or a redirect to a browser.
 //!
-//! What lies behind an outage is logged here, once, and shown nowhere.
+//! What lies behind an outage is logged once, when the answer is made, and shown nowhere.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::page::{ErrorPage, security_headers};
 use crate::store::backend::StoreError;
+use crate::telemetry::log_failure;
 use crate::upstream::UpstreamError;
 
 /// How long a client should wait when nobody has said so.
@@ -68,7 +69,7 @@ impl From<OAuthError> for JsonError {
 
 impl From<StoreError> for JsonError {
     fn from(error: StoreError) -> Self {
-        log(&error);
+        log_failure(&error);
         let description = "the login service is not available right now; try again";
         let mut answer = Self::from(OAuthError::new(ErrorCode::TemporarilyUnavailable, description));
         answer.headers.insert(RETRY_AFTER, retry_after(None));
@@ -174,7 +175,7 @@ impl AuthorizeError {
 
 impl From<StoreError> for AuthorizeError {
     fn from(error: StoreError) -> Self {
-        log(&error);
+        log_failure(&error);
         Self::unavailable(None)
     }
 }
@@ -182,7 +183,7 @@ impl From<StoreError> for AuthorizeError {
 /// An upstream that fails before the person is sent there.
 impl From<UpstreamError> for AuthorizeError {
     fn from(error: UpstreamError) -> Self {
-        log(&error);
+        log_failure(&error);
         let wait = match error {
             UpstreamError::Unavailable { retry_after, .. } => retry_after,
             _ => None,
@@ -211,15 +212,4 @@ impl IntoResponse for AuthorizeError {
         }
         response
     }
-}
-
-/// The one place where what lies behind a refusal is written down.
-pub(crate) fn log(error: &dyn std::error::Error) {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    tracing::warn!(error = %text, "a request could not be answered");
 }

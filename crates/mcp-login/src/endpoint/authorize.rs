@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::authorize::checks::check_redirect;
 use mcp_login_core::authorize::{AuthorizationRequest, Checked, Context, check_client_id, check_request};
-use mcp_login_core::client::{Client, RedirectTarget};
+use mcp_login_core::client::Client;
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::{Grant, Pending};
 use mcp_login_core::params::Params;
@@ -18,7 +18,7 @@ use super::answer::AuthorizeError;
 use super::cookie::Cookie;
 use super::session::{Departure, REQUEST_LABEL};
 use crate::client::resolve;
-use crate::page::{ConsentPage, ScopeLine, security_headers};
+use crate::page::{ClientSource, ConsentPage, RedirectTarget, ScopeLine, security_headers};
 use crate::store::backend::StoreError;
 use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
 
@@ -77,9 +77,8 @@ async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Client, 
 async fn is_approved(
     server: &AuthorizationServer, headers: &HeaderMap, browser: &BrowserSecret, checked: &Checked,
 ) -> Result<bool, StoreError> {
-    let is_website = matches!(checked.request.redirect_uri.target(), RedirectTarget::Website(_));
     let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
-    if checked.prompt_consent || !is_website || !matches!(site, Some("none" | "same-origin")) {
+    if checked.prompt_consent || !checked.request.redirect_uri.is_website() || !matches!(site, Some("none" | "same-origin")) {
         return Ok(false);
     }
     let approval = server.store.approval(browser, &checked.request, server.now()).await?;
@@ -105,39 +104,42 @@ async fn show_page(
         request.scope.iter().map(|name| ScopeLine { name, description: None }).collect();
     let client_host =
         client.client_uri.as_deref().and_then(|uri| url::Url::parse(uri).ok()?.host_str().map(str::to_owned));
-    let target = request.redirect_uri.target();
+    let Ok(redirect_uri) = url::Url::parse(request.redirect_uri.as_str()) else {
+        return Err(AuthorizeError::bad_request(&OAuthError::invalid_request("redirect_uri is not a URL")));
+    };
+    let consent_token = token.to_secret();
     let page = ConsentPage {
         client_name: client.client_name.as_deref().unwrap_or_default(),
+        client_source: ClientSource::SelfRegistered,
         client_host: client_host.as_deref(),
-        redirect: &target,
+        redirect: RedirectTarget::of(&redirect_uri),
         resource: &request.resource,
         scopes: &scopes,
         upstream: server.upstream.display_name(),
         action: &format!("{}/consent", server.issuer),
-        consent_token: token.to_secret().expose_secret(),
+        consent_token: consent_token.expose_secret(),
     };
-    let form_action = form_action(server, &request);
+    let form_action = form_action(server, &redirect_uri);
     Ok((security_headers(&form_action), page.render()).into_response())
 }
 
 /// Where the form may lead. Browsers hold `form-action` against the whole chain of redirects after the form: through
 /// the upstream, which may sign people in at hosts of its own that nobody can list (hence `https:`), back to us, and
 /// on to the client.
-fn form_action(server: &AuthorizationServer, request: &AuthorizationRequest) -> Vec<String> {
+fn form_action(server: &AuthorizationServer, redirect_uri: &url::Url) -> Vec<String> {
     let mut sources = vec!["'self'".to_owned(), "https:".to_owned()];
     sources.extend(server.upstream.authorization_origin().filter(|origin| origin.starts_with("http:")));
     // An issuer whose endpoints are discovered; plain http is for loopback only.
     let issuer = server.upstream.provider().issuer.as_deref();
     let issuer = issuer.and_then(|issuer| url::Url::parse(issuer).ok()).filter(|issuer| issuer.scheme() == "http");
     sources.extend(issuer.map(|issuer| issuer.origin().ascii_serialization()));
-    let redirect_uri = url::Url::parse(request.redirect_uri.as_str()).ok();
-    sources.extend(redirect_uri.and_then(|uri| match uri.scheme() {
+    sources.extend(match redirect_uri.scheme() {
         "https" => None,
         // CSP has no way to write an IPv6 address (CSP 3 §2.3.1).
-        "http" if matches!(uri.host(), Some(url::Host::Ipv6(_))) => Some("http:".to_owned()),
-        "http" => Some(uri.origin().ascii_serialization()),
+        "http" if matches!(redirect_uri.host(), Some(url::Host::Ipv6(_))) => Some("http:".to_owned()),
+        "http" => Some(redirect_uri.origin().ascii_serialization()),
         scheme => Some(format!("{scheme}:")),
-    }));
+    });
     sources.dedup();
     sources
 }

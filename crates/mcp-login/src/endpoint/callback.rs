@@ -12,11 +12,12 @@ use mcp_login_core::params::Params;
 use mcp_login_core::{Secret, Timestamp};
 
 use super::AuthorizationServer;
-use super::answer::{AuthorizeError, log, see_other};
+use super::answer::{AuthorizeError, see_other};
 use super::cookie::Cookie;
 use super::session::{SESSION_LABEL, Session};
 use crate::store::backend::StoreError;
 use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind, UPSTREAM_TOKENS_LABEL};
+use crate::telemetry::log_failure;
 use crate::upstream::{Exchange, Login, UpstreamError};
 
 /// The authorization response of the upstream (RFC 6749 §4.1.2).
@@ -97,7 +98,7 @@ async fn finish(
     let login = match server.upstream.exchange(exchange).await {
         Ok(login) => login,
         Err(error) => {
-            log(&error);
+            log_failure(&error);
             return Err(match error {
                 UpstreamError::Untrusted(_) => AuthorizeError::untrusted(),
                 UpstreamError::Unavailable { .. } => {

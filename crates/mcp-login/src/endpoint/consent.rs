@@ -8,7 +8,6 @@ use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
-use mcp_login_core::client::RedirectTarget;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::{Grant, Pending};
 use mcp_login_core::params::Params;
@@ -67,7 +66,7 @@ fn check_origin(server: &AuthorizationServer, headers: &HeaderMap) -> Result<(),
 
 async fn allow(server: &AuthorizationServer, answered: Answered) -> Result<Response, AuthorizeError> {
     let Answered { token, browser, page, request } = answered;
-    if matches!(request.redirect_uri.target(), RedirectTarget::Website(_)) {
+    if request.redirect_uri.is_website() {
         server.store.remember_approval(&browser, &request, server.now()).await?;
     }
     let departure = Departure::prepare(server, token.grant(), request).await?;

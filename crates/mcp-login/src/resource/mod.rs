@@ -1,5 +1,16 @@
 //! What stands before the MCP server: who may call what, and who is calling.
 
+mod access;
 mod caller;
+mod challenge;
+mod layer;
+mod upstream_token;
+mod verify;
 
+pub use access::{Access, Resource};
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
+pub use layer::{LoginNeeded, Protect, ProtectLayer};
+pub(crate) use challenge::Challenge;
+pub(crate) use layer::cors;
+pub(crate) use layer::Protection;
+pub(crate) use verify::Verifier;

@@ -123,10 +123,9 @@ fn parameters_are_added_and_encoded() {
 }
 
 #[test]
-fn a_person_is_told_where_it_leads() {
-    let target = |uri: &str| VerifiedRedirectUri(uri.to_owned()).target();
-    assert_eq!(target("https://claude.ai/x"), RedirectTarget::Website("claude.ai".into()));
-    assert_eq!(target("https://claude.ai:8443/x"), RedirectTarget::Website("claude.ai:8443".into()));
-    assert_eq!(target("http://[::1]:1/x"), RedirectTarget::ThisComputer("[::1]".into()));
-    assert_eq!(target("cursor://anysphere/x"), RedirectTarget::App("cursor".into()));
+fn only_https_leads_to_a_website() {
+    let is_website = |uri: &str| VerifiedRedirectUri(uri.to_owned()).is_website();
+    assert!(is_website("https://claude.ai/x"));
+    assert!(!is_website("http://[::1]:1/x"));
+    assert!(!is_website("cursor://anysphere/x"));
 }

@@ -1,0 +1,53 @@
+//! Where well-known clients let themselves be answered: data, in `known_clients.toml`.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+/// The lists that hold when the operator writes none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownClients {
+    /// Hosts of redirect URIs.
+    pub redirect_hosts: Vec<String>,
+    /// Private-use schemes of redirect URIs.
+    pub redirect_schemes: Vec<String>,
+}
+
+/// The well-known clients.
+#[must_use]
+pub fn known_clients() -> &'static KnownClients {
+    static KNOWN: LazyLock<KnownClients> =
+        LazyLock::new(|| toml::from_str(include_str!("../../known_clients.toml")).unwrap_or_default());
+    &KNOWN
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_login_core::client::RedirectPolicy;
+
+    use super::*;
+
+    #[test]
+    fn redirect_uris_of_real_clients_are_allowed() {
+        let known = known_clients();
+        let policy = RedirectPolicy::new(&known.redirect_hosts, &known.redirect_schemes);
+        for uri in [
+            "https://claude.ai/api/mcp/auth_callback",
+            "https://claude.com/api/mcp/auth_callback",
+            "http://localhost:53682/callback",
+            "https://chatgpt.com/connector_platform_oauth_redirect",
+            "http://127.0.0.1:1456/mcp/oauth/callback",
+            "https://vscode.dev/redirect",
+            "http://127.0.0.1:33418/",
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "https://www.cursor.com/agents/mcp/oauth/callback",
+            "https://callback.mistral.ai/v1/integrations_auth/oauth2_callback",
+            "https://grok.com/connectors-oauth-exchange-code/",
+            "https://global.consent.azure-apim.net/redirect/a-tool",
+        ] {
+            assert_eq!(policy.check_allowed(uri), Ok(()), "{uri}");
+        }
+        assert!(policy.check_allowed("https://evil.example/cb").is_err());
+    }
+}

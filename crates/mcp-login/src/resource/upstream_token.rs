@@ -1,0 +1,177 @@
+//! The user's upstream token, refreshed when stale.
+//!
+//! Providers rotate refresh tokens, so of several refreshes at once all but one can kill the login. Within this process
+//! there is one at a time per grant. It runs detached from the request that started it, because a caller that goes
+//! away must not lose an answer that the upstream has already given; and the new tokens are stored before anybody
+//! gets them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mcp_login_core::grant::{Active, Grant};
+use mcp_login_core::{Secret, Timestamp};
+
+use super::caller::{UpstreamTokenError, UpstreamTokenSource};
+use super::verify::Verifier;
+use crate::store::backend::{StoreError, Swap, Version};
+use crate::store::records::{DataKey, GrantId, OpenError, UPSTREAM_TOKENS_LABEL};
+use crate::upstream::{self, UpstreamError};
+
+/// How often a change of a grant is tried that others keep overtaking.
+const MAX_ATTEMPTS: usize = 64;
+
+/// The locks of the grants that are being refreshed in this process.
+#[derive(Debug, Default)]
+pub(super) struct Refreshes(Mutex<HashMap<GrantId, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Refreshes {
+    fn lock_of(&self, grant: &GrantId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(grant).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        locks.insert(grant.clone(), Arc::downgrade(&lock));
+        lock
+    }
+}
+
+/// The upstream tokens of one grant, for somebody who holds a token of it.
+#[derive(Clone)]
+pub(super) struct UpstreamTokens {
+    verifier: Arc<Verifier>,
+    grant: GrantId,
+    key: Arc<DataKey>,
+}
+
+/// The grant as it was read, with its tokens opened.
+struct Opened {
+    version: Version,
+    active: Box<Active>,
+    tokens: upstream::UpstreamTokens,
+}
+
+impl From<StoreError> for UpstreamTokenError {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "the store did not give an upstream token");
+        Self::Unavailable { retry_after: None }
+    }
+}
+
+impl From<OpenError> for UpstreamTokenError {
+    fn from(error: OpenError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+#[async_trait]
+impl UpstreamTokenSource for UpstreamTokens {
+    async fn upstream_token(&self) -> Result<Secret, UpstreamTokenError> {
+        let opened = self.open().await?;
+        if !opened.tokens.is_stale(self.now()) {
+            return Ok(opened.tokens.access_token);
+        }
+        let detached = self.clone();
+        let refreshed = tokio::spawn(async move { detached.refresh().await }).await;
+        refreshed.unwrap_or(Err(UpstreamTokenError::Unavailable { retry_after: None }))
+    }
+}
+
+impl UpstreamTokens {
+    pub(super) fn new(verifier: Arc<Verifier>, grant: GrantId, key: DataKey) -> Self {
+        Self { verifier, grant, key: Arc::new(key) }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.verifier.clock.now()
+    }
+
+    async fn open(&self) -> Result<Opened, UpstreamTokenError> {
+        let found = self.verifier.store.grant(&self.grant, self.now()).await?;
+        let Some(found) = found else { return Err(UpstreamTokenError::LoginNeeded) };
+        let Grant::Active(active) = found.record else { return Err(UpstreamTokenError::LoginNeeded) };
+        if active.login.upstream_ended {
+            return Err(UpstreamTokenError::LoginNeeded);
+        }
+        let tokens = self.key.open(&self.grant, UPSTREAM_TOKENS_LABEL, &active.login.upstream_tokens)?;
+        Ok(Opened { version: found.version, active, tokens })
+    }
+
+    async fn refresh(&self) -> Result<Secret, UpstreamTokenError> {
+        let lock = self.verifier.refreshes.lock_of(&self.grant);
+        let _one_at_a_time = lock.lock().await;
+        // Whoever held the lock may have done it.
+        let opened = self.open().await?;
+        let now = self.now();
+        if !opened.tokens.is_stale(now) {
+            return Ok(opened.tokens.access_token);
+        }
+        match self.verifier.upstream.refresh(&opened.tokens, now).await {
+            Ok(fresh) => self.commit(&opened.tokens, fresh).await,
+            Err(error) => self.keep(opened.tokens, &error).await,
+        }
+    }
+
+    /// Puts the new tokens in the place of the ones that were exchanged for them, and then gives them out.
+    async fn commit(
+        &self, exchanged: &upstream::UpstreamTokens, fresh: upstream::UpstreamTokens,
+    ) -> Result<Secret, UpstreamTokenError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut opened = self.open().await?;
+            if opened.tokens != *exchanged {
+                // Another node was faster; a service that rotates keeps the pair that it gave last, which is unknown
+                // here. The stored one is what everybody else uses.
+                return Ok(opened.tokens.access_token);
+            }
+            opened.active.login.upstream_tokens = self.key.seal(&self.grant, UPSTREAM_TOKENS_LABEL, &fresh)?;
+            match self.swap(opened).await? {
+                Swap::Done(_) => return Ok(fresh.access_token),
+                Swap::Conflict => {}
+                Swap::Missing => return Err(UpstreamTokenError::LoginNeeded),
+            }
+        }
+        Err(UpstreamTokenError::Unavailable { retry_after: None })
+    }
+
+    /// What is left after a refresh that gave nothing. An outage ends nothing: a token that has not ended yet is
+    /// still good. Only a refused grant ends the login, and only if nobody has renewed it in the meantime.
+    async fn keep(
+        &self, tokens: upstream::UpstreamTokens, error: &UpstreamError,
+    ) -> Result<Secret, UpstreamTokenError> {
+        let still_good = tokens.expires_at.is_some_and(|end| !end.has_passed(self.now()));
+        tracing::warn!(%error, still_good, "the upstream tokens could not be refreshed");
+        if still_good {
+            return Ok(tokens.access_token);
+        }
+        if !error.ends_grant() {
+            return Err(UpstreamTokenError::Unavailable { retry_after: retry_after(error) });
+        }
+        for _ in 0..MAX_ATTEMPTS {
+            let mut opened = self.open().await?;
+            if opened.tokens != tokens {
+                return Ok(opened.tokens.access_token);
+            }
+            opened.active.login.upstream_ended = true;
+            match self.swap(opened).await? {
+                Swap::Conflict => {}
+                Swap::Done(_) | Swap::Missing => return Err(UpstreamTokenError::LoginNeeded),
+            }
+        }
+        Err(UpstreamTokenError::Unavailable { retry_after: None })
+    }
+
+    async fn swap(&self, opened: Opened) -> Result<Swap, StoreError> {
+        let next = Grant::Active(opened.active);
+        self.verifier.store.swap_grant(&self.grant, opened.version, &next, self.now()).await
+    }
+}
+
+fn retry_after(error: &UpstreamError) -> Option<Duration> {
+    match error {
+        UpstreamError::Unavailable { retry_after, .. } => *retry_after,
+        _ => None,
+    }
+}

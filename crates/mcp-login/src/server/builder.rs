@@ -1,0 +1,232 @@
+//! [`AuthServerBuilder`]: what has to be said, and what is wrong with what was said.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mcp_login_core::client::RedirectPolicy;
+use mcp_login_core::resource_indicator::Resources;
+use url::{Host, Url};
+
+use super::AuthServer;
+use crate::client::known::known_clients;
+use crate::clock::{Clock, SystemClock};
+use crate::endpoint::AuthorizationServer;
+use crate::resource::{Challenge, Protection, Resource, Verifier};
+use crate::settings::{AccessRule, Lifetimes, ResourceList, ResourceSettings};
+use crate::store::Store;
+use crate::upstream::Upstream;
+
+/// What is wrong with a configuration: every fault at once, each with what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the login cannot be set up: {}", .0.join("; "))]
+pub struct BuildError(pub Vec<String>);
+
+/// Puts an [`AuthServer`] together.
+#[derive(Debug)]
+pub struct AuthServerBuilder {
+    public_url: String,
+    upstream: Option<Upstream>,
+    store: Option<Store>,
+    resources: Vec<Resource>,
+    lifetimes: Lifetimes,
+    access: AccessRule,
+    redirect_hosts: Vec<String>,
+    redirect_schemes: Vec<String>,
+    registration: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl AuthServerBuilder {
+    pub(super) fn new(public_url: String) -> Self {
+        let known = known_clients();
+        Self {
+            public_url,
+            upstream: None,
+            store: None,
+            resources: Vec::new(),
+            lifetimes: Lifetimes::default(),
+            access: AccessRule::default(),
+            redirect_hosts: known.redirect_hosts.clone(),
+            redirect_schemes: known.redirect_schemes.clone(),
+            registration: true,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The service that people sign in to. Required.
+    #[must_use]
+    pub fn upstream(mut self, upstream: Upstream) -> Self {
+        self.upstream = Some(upstream);
+        self
+    }
+
+    /// Where logins are kept. Required.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// An MCP server to protect; at least one. The first is the one that is meant when a client names none.
+    #[must_use]
+    pub fn resource(mut self, resource: Resource) -> Self {
+        self.resources.push(resource);
+        self
+    }
+
+    /// How long things live.
+    #[must_use]
+    pub const fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = lifetimes;
+        self
+    }
+
+    /// Who may finish a login; whoever the upstream lets in, unless said otherwise.
+    #[must_use]
+    pub fn access(mut self, access: AccessRule) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// The hosts of redirect URIs that are allowed, instead of those of the well-known clients; `*` is any with https.
+    #[must_use]
+    pub fn redirect_hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.redirect_hosts = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The private-use schemes of redirect URIs that are allowed, instead of those of the well-known clients.
+    #[must_use]
+    pub fn redirect_schemes(mut self, schemes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.redirect_schemes = schemes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether clients may register themselves (RFC 7591); they may, unless said otherwise.
+    #[must_use]
+    pub const fn registration(mut self, registration: bool) -> Self {
+        self.registration = registration;
+        self
+    }
+
+    /// Where the time comes from: for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// [`BuildError`], with everything that is missing or does not fit.
+    #[allow(clippy::unused_async)] // Later versions look up what they are told here; callers await today.
+    pub async fn build(self) -> Result<AuthServer, BuildError> {
+        let mut faults = self.lifetimes.faults();
+        let public_url = check_public_url(&self.public_url).map_err(|fault| faults.push(fault)).ok();
+        let resources = check_resources(&self.public_url, &self.resources, &mut faults);
+        let indicators = Resources::new(resources.0.iter().map(|resource| resource.url.clone()));
+        if let Some(upstream) = &self.upstream
+            && let Err(wrong) = upstream.validate()
+        {
+            faults.extend(wrong.into_iter().map(|(key, fault)| format!("upstream.{key}: {fault}")));
+        }
+        let callback = Url::parse(&format!("{}/callback", self.public_url)).ok();
+        let (Some(public_url), Some(upstream), Some(store), Some(indicators), Some(callback), true) =
+            (public_url, self.upstream, self.store, indicators, callback, faults.is_empty())
+        else {
+            return Err(BuildError(with_missing(faults)));
+        };
+        let upstream = Arc::new(upstream);
+        let verifier = Arc::new(Verifier::new(store.clone(), Arc::clone(&upstream), Arc::clone(&self.clock)));
+        let protections =
+            self.resources.iter().zip(&resources.0).map(|(resource, settings)| {
+                (resource.path.clone(), Arc::new(protection(&verifier, &public_url, resource, settings)))
+            });
+        let protections = protections.collect();
+        let server = AuthorizationServer {
+            origin: public_url.origin().ascii_serialization(),
+            issuer: self.public_url,
+            callback,
+            store,
+            upstream,
+            clock: self.clock,
+            lifetimes: self.lifetimes,
+            redirects: RedirectPolicy::new(&self.redirect_hosts, &self.redirect_schemes),
+            registration: self.registration,
+            access: self.access,
+            resources,
+            indicators,
+        };
+        Ok(AuthServer { server: Arc::new(server), protections })
+    }
+}
+
+fn with_missing(mut faults: Vec<String>) -> Vec<String> {
+    if faults.is_empty() {
+        faults.push("an upstream, a store and at least one resource are needed".to_owned());
+    }
+    faults
+}
+
+fn protection(
+    verifier: &Arc<Verifier>, public_url: &Url, resource: &Resource, settings: &ResourceSettings,
+) -> Protection {
+    let origin = public_url.origin().ascii_serialization();
+    let path = Url::parse(&settings.url).map(|url| url.path().to_owned()).unwrap_or_default();
+    Protection {
+        verifier: Arc::clone(verifier),
+        resource: settings.url.clone(),
+        challenge: Challenge {
+            resource_metadata: format!("{origin}/.well-known/oauth-protected-resource{}", path.trim_end_matches('/')),
+            scopes: settings.scopes.clone(),
+        },
+        public: resource.public(),
+    }
+}
+
+/// Scheme, host, port and perhaps a path; https but for this computer, since everything else would send codes and
+/// tokens in the open (OAuth 2.1 §1.5).
+fn check_public_url(public_url: &str) -> Result<Url, String> {
+    let fault = |what: &str| Err(format!("public_url: {what}"));
+    let Ok(url) = Url::parse(public_url) else { return fault("is not a URL") };
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => return fault("has no host"),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return fault("has to be https (http only for localhost)"),
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return fault("has scheme, host, port and path only");
+    }
+    if url.as_str().trim_end_matches('/') != public_url {
+        return fault("has to be written plainly: lower-case host, no default port, no slash at the end");
+    }
+    Ok(url)
+}
+
+fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<String>) -> ResourceList {
+    let mut checked = Vec::new();
+    for (n, resource) in resources.iter().enumerate() {
+        let path = &resource.path;
+        let url = format!("{public_url}{path}");
+        let plain = path.starts_with('/') && !path.ends_with('/') && Url::parse(&url).is_ok_and(|u| u.as_str() == url);
+        if !plain || path.contains(['?', '#', '{', '}']) {
+            faults.push(format!("mcp[{n}].path: has to be a plain path such as /mcp"));
+        }
+        if resources.iter().take(n).any(|other| other.path == *path) {
+            faults.push(format!("mcp[{n}].path: another server has it"));
+        }
+        let Some(scopes) = resource.parsed_scopes() else {
+            faults.push(format!("mcp[{n}].scopes: holds something that is no scope (RFC 6749 §3.3)"));
+            continue;
+        };
+        checked.push(ResourceSettings { path: path.clone(), url, scopes, name: resource.name.clone() });
+    }
+    ResourceList(checked)
+}

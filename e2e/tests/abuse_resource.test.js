@@ -1,0 +1,163 @@
+// Abuse of registration, the MCP endpoint, revocation and introspection: cases 43–44 and 53–64.
+import assert from 'node:assert/strict';
+import { before, describe } from 'node:test';
+import { cases, challenge, checkError, checkInvalidToken, RESOURCES } from '../lib/abuse.js';
+import { request } from '../lib/http.js';
+import { bearer, call, OAuthClient } from '../lib/oauth.js';
+import { Person } from '../lib/person.js';
+import { useWorld } from '../lib/world.js';
+
+const LIST = { jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} };
+const b64 = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+describe('registration, resource and the rest', () => {
+  const w = useWorld({ resources: RESOURCES, name: 'abuse-resource' });
+  const person = new Person();
+  let client, tokens;
+  before(async () => {
+    client = new OAuthClient(w.gateway.url);
+    ({ tokens } = await client.login(person));
+  });
+
+  const register = (metadata) => new OAuthClient(w.gateway.url).register(metadata);
+  const refusedUri = async (...uris) => checkError(await register({ redirect_uris: uris }), 400, 'invalid_redirect_uri');
+  const raw = (body) => request('POST', `${w.gateway.url}/register`, { body, headers: { 'content-type': 'application/json' } });
+
+  function checkChallenge(answer, path = '/mcp') {
+    assert.equal(answer.status, 401);
+    const parameters = challenge(answer);
+    assert.equal(parameters.resource_metadata, `${w.gateway.url}/.well-known/oauth-protected-resource${path}`);
+    assert.ok(parameters.scope.split(' ').includes('mcp'), JSON.stringify(parameters));
+    return parameters;
+  }
+
+  cases([
+    [43, 'no redirect_uris', async () => checkError(await register({ redirect_uris: undefined }), 400, 'invalid_redirect_uri')],
+    [43, 'an empty list', () => refusedUri()],
+    ...['http://evil.example/cb', 'https://evil.example/cb', 'javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', 'blob:https://claude.ai/x',
+      'vbscript:x', 'http://127.0.0.1/cb#f', 'http://user@127.0.0.1/cb', 'https://claude.ai.evil.example/cb', 'not a url', '']
+      .map((uri) => [43, `redirect_uri ${JSON.stringify(uri)}`, () => refusedUri(uri)]),
+    [43, 'of a mixed list the good ones stay', async () => {
+      const answer = await register({ redirect_uris: ['http://127.0.0.1/cb', 'javascript:alert(1)'] });
+      assert.equal(answer.status, 201, answer.text);
+      assert.deepEqual(answer.json.redirect_uris, ['http://127.0.0.1/cb']);
+    }],
+    [44, 'a megabyte', async () => checkError(await raw(JSON.stringify({ redirect_uris: ['http://127.0.0.1/cb'], client_name: 'x'.repeat(1024 * 1024) })), [400, 413])],
+    [44, 'a thousand URIs', async () => checkError(await register({ redirect_uris: Array.from({ length: 1000 }, (_, index) => `http://127.0.0.1/${index}`) }), [400, 413])],
+    [44, 'deep JSON', async () => checkError(await raw(`{"redirect_uris":${'['.repeat(20_000)}${']'.repeat(20_000)}}`), [400, 413])],
+
+    ...['POST', 'GET', 'HEAD', 'DELETE'].map((method) => [53, `${method} without a token`, async () => {
+      const answer = await request(method, w.mcpUrl, { headers: bearer(), ...(method === 'POST' && { json: LIST }) });
+      const { resource_metadata: url, error } = checkChallenge(answer);
+      assert.equal(error, undefined, 'RFC 6750 §3.1: no error without a token');
+      const metadata = (await request('GET', url)).json;
+      assert.equal(metadata.resource, w.mcpUrl);
+      assert.deepEqual(metadata.authorization_servers, [w.gateway.url]);
+    }]),
+    [54, 'upstream tokens', async () => {
+      for (const token of w.upstream.seen.tokens) checkInvalidToken(await client.mcp(token));
+    }],
+    [54, 'a foreign issuer’s token', async () => checkInvalidToken(await client.mcp(`${b64({ alg: 'none' })}.${b64({ iss: 'https://evil.example', aud: w.mcpUrl, sub: 'ada' })}.`))],
+    [54, 'a token for another of our resources', async () => checkInvalidToken(await client.mcp(tokens.access_token, LIST, { url: `${w.gateway.url}/other` }))],
+    [54, 'a bad token where none is needed', async () => checkInvalidToken(await client.mcp('made-up', LIST, { url: `${w.gateway.url}/lazy` }))],
+    [54, 'spoilt tokens', async () => {
+      const token = tokens.access_token;
+      for (const spoilt of [token.slice(0, -1), `${token}A`, token.replace(/.$/, (end) => (end === 'A' ? 'B' : 'A')), token.toUpperCase(), 'x'.repeat(8000), '%00']) {
+        checkInvalidToken(await client.mcp(spoilt));
+      }
+      assert.equal((await client.mcp(token)).status, 200, 'and the token still works');
+    }],
+    [55, 'refresh token, code and ID token as bearer', async () => {
+      const login = await client.code(person);
+      const idToken = [...w.upstream.seen.tokens].find((token) => token.split('.').length === 3);
+      assert.ok(idToken, 'the upstream issued an ID token');
+      for (const token of [tokens.refresh_token, login.code, idToken]) checkInvalidToken(await client.mcp(token));
+    }],
+    [56, 'token in the query', async () => checkChallenge(await client.mcp(undefined, LIST, { url: `${w.mcpUrl}?access_token=${tokens.access_token}` }))],
+    [57, 'too little scope', async () => {
+      const answer = await client.mcp(tokens.access_token, call('add', { a: 1, b: 1 }));
+      assert.equal(answer.status, 403, answer.text);
+      const parameters = challenge(answer);
+      assert.equal(parameters.error, 'insufficient_scope');
+      assert.deepEqual(parameters.scope.split(' ').sort(), ['mcp', 'mcp:write'], 'all that the call needs');
+      assert.ok(parameters.resource_metadata);
+    }],
+    [57, 'too little scope inside a batch', async () => {
+      const before_ = w.backend.requests.length;
+      const answer = await client.mcp(tokens.access_token, [LIST, call('add', { a: 1, b: 1 })]);
+      assert.ok([400, 403].includes(answer.status), `${answer.status} ${answer.text}`);
+      assert.equal(w.backend.requests.length, before_, 'nothing reached the backend');
+    }],
+    [59, 'a batch that mixes public and protected calls', async () => {
+      const url = `${w.gateway.url}/lazy`;
+      assert.equal((await client.mcp(undefined, LIST, { url })).status, 200, 'listing is public');
+      for (const batch of [[LIST, call('whoami')], [call('whoami'), LIST], [LIST, { ...call('whoami'), id: 2 }, LIST]]) {
+        checkChallenge(await client.mcp(undefined, batch, { url }), '/lazy');
+      }
+    }],
+    [59, 'protected calls in disguise', async () => {
+      const url = `${w.gateway.url}/lazy`;
+      const before_ = w.backend.requests.length;
+      const bodies = [
+        '{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call","params":{"name":"whoami"}}',
+        '{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"tools/list","params":{"name":"whoami"}}',
+        '{"jsonrpc":"2.0","id":1,"method":"tools\\u002fcall","params":{"name":"whoami"}}',
+        '{"jsonrpc":"2.0","id":1,"Method":"tools/list","method":"tools/call","params":{"name":"whoami"}}',
+        '\ufeff{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami"}}',
+      ];
+      for (const body of bodies) {
+        const answer = await request('POST', url, { body, headers: { ...bearer(), 'content-type': 'application/json' } });
+        assert.ok([400, 401].includes(answer.status), `${body}: ${answer.status} ${answer.text}`);
+      }
+      assert.equal(w.backend.requests.length, before_, 'nothing reached the backend');
+    }],
+    [60, 'the client’s token goes nowhere', async () => {
+      assert.equal((await client.mcp(tokens.access_token)).status, 200);
+      const said = JSON.stringify([w.backend.requests, w.upstream.seen.authorize, w.upstream.seen.token]);
+      assert.ok(!said.includes(tokens.access_token) && !said.includes(tokens.refresh_token));
+    }],
+    ...[{ host: 'evil.example' }, { 'x-forwarded-host': 'evil.example' }, { 'x-forwarded-proto': 'https' }, { 'x-forwarded-prefix': '/evil.example' }, { forwarded: 'host=evil.example;proto=https' }, { origin: 'https://evil.example' }]
+      .map((headers) => [61, `${JSON.stringify(headers)} moves no URL of ours`, async () => {
+        for (const path of ['/.well-known/oauth-authorization-server', '/.well-known/oauth-protected-resource/mcp']) {
+          const answer = await request('GET', `${w.gateway.url}${path}`, { headers });
+          if (answer.status === 200) assert.ok(JSON.stringify(answer.json).includes(w.gateway.url));
+          else assert.ok([400, 403, 421].includes(answer.status), `${answer.status}`);
+          assert.doesNotMatch(answer.text, /evil|https:/);
+        }
+        const refused = await request('POST', w.mcpUrl, { json: LIST, headers: { ...bearer(), ...headers } });
+        if (refused.status === 401) checkChallenge(refused);
+        else assert.ok([400, 403, 421].includes(refused.status), `${refused.status}`);
+      }]),
+    [62, 'revoking the refresh token ends the login', async () => {
+      const { tokens: mine } = await client.login(person);
+      assert.equal((await client.mcp(mine.access_token)).status, 200);
+      const revoke = (token) => request('POST', `${w.gateway.url}/revoke`, { form: { token, client_id: client.clientId } });
+      assert.equal((await revoke('unknown')).status, 200);
+      assert.equal((await revoke(tokens.access_token.slice(0, -3))).status, 200);
+      assert.equal((await revoke(mine.refresh_token)).status, 200);
+      checkInvalidToken(await client.mcp(mine.access_token));
+      checkError(await client.refresh(mine.refresh_token), 400, 'invalid_grant');
+      assert.equal((await client.mcp(tokens.access_token)).status, 200, 'other logins live');
+    }],
+    [62, 'another client cannot revoke', async () => {
+      const other = new OAuthClient(w.gateway.url);
+      await other.register();
+      await request('POST', `${w.gateway.url}/revoke`, { form: { token: tokens.refresh_token, client_id: other.clientId } });
+      assert.equal((await client.mcp(tokens.access_token)).status, 200);
+    }],
+    ...['x\r\nSet-Cookie: evil=1', 'a\u0000b', '"><script>', '🦀&code=stolen#', 'a b+c%20'].map((state) => [63, `state ${JSON.stringify(state)} comes back as it was`, async () => {
+      const flow = client.authorization({ state, response_type: 'token' });
+      const answer = await request('GET', flow.url);
+      if (answer.status === 400) return; // refusing such a state is fine too
+      assert.ok([302, 303].includes(answer.status), `${answer.status}`);
+      assert.ok(!(answer.headers['set-cookie'] ?? []).some((line) => line.includes('evil')));
+      const { searchParams, hash } = new URL(answer.headers.location);
+      assert.equal(searchParams.get('state'), state);
+      assert.equal(searchParams.get('code'), null);
+      assert.equal(hash, '');
+    }]),
+    [64, 'introspection without authentication', async () => {
+      checkError(await request('POST', `${w.gateway.url}/introspect`, { form: { token: tokens.access_token } }), 401, 'invalid_client');
+    }],
+  ]);
+});
