@@ -1,1 +1,3 @@
-//! Stub.
+//! What the tests of mcp-login share.
+
+pub mod fake_upstream;
