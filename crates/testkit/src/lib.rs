@@ -1,1 +1,4 @@
-//! Stub.
+//! What the tests of mcp-login share.
+
+pub mod clock;
+pub mod redis_server;
