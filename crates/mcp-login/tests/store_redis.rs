@@ -142,9 +142,48 @@ async fn hanging_it_is_unavailable_and_going_on_it_heals() {
     assert_heals(&backend).await;
 }
 
+/// Forwards to Redis; each connection falls silent, without breaking, when it is frozen.
+struct Forwarder {
+    url: String,
+    freeze: Arc<tokio::sync::Notify>,
+}
+
+impl Forwarder {
+    async fn start(server: &RedisServer) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}/", listener.local_addr().unwrap());
+        let target = server.url().replace("redis://", "").replace('/', "");
+        let freeze = Arc::new(tokio::sync::Notify::new());
+        let frozen = Arc::clone(&freeze);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut far = tokio::net::TcpStream::connect(&target).await.unwrap();
+                let frozen = Arc::clone(&frozen);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        () = frozen.notified() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { url, freeze }
+    }
+}
+
 #[tokio::test]
-async fn a_network_that_swallows_everything_is_replaced() {
-    // Accepted by the kernel, answered by nobody, and it never breaks: no reconnection by itself.
+async fn a_connection_that_falls_silent_is_replaced() {
+    let server = RedisServer::start();
+    let forwarder = Forwarder::start(&server).await;
+    let backend = RedisBackend::open(&forwarder.url, PREFIX).unwrap();
+    assert_heals(&backend).await;
+    forwarder.freeze.notify_waiters();
+    assert_unavailable(&backend).await;
+    assert_heals(&backend).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_is_unavailable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}/", silent.local_addr().unwrap());
     let backend = RedisBackend::open(&url, PREFIX).unwrap();
