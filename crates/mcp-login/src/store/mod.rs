@@ -4,18 +4,46 @@
 //! [`backend::Backend`] moves bytes: in memory, in a file, in Redis.
 
 pub mod backend;
+pub mod conformance;
+#[cfg(feature = "file")]
+pub mod file;
+#[cfg(any(feature = "file", feature = "redis"))]
+mod layout;
+pub mod memory;
+pub mod open;
 pub mod records;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::sync::Arc;
 
 use backend::{Backend, StoreError};
+
+/// What stands before every key in a store that others may use, too.
+pub const DEFAULT_KEY_PREFIX: &str = "mcp-login:";
 
 /// A place where everything is kept that outlives a request. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store(Arc<dyn Backend>);
 
 impl Store {
-    /// A store on a backend of one's own.
+    /// The store of this URL: `memory:`, `file:PATH`, `redis://…` or `rediss://…`.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], with words that say what to change. A Redis that is away is no error here.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with_prefix(url, DEFAULT_KEY_PREFIX).await
+    }
+
+    /// The same with another prefix before its keys.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with_prefix(url: &str, key_prefix: &str) -> Result<Self, StoreError> {
+        open::open_backend(url, key_prefix).await.map(Self)
+    }
+
+    /// A store on a backend of one's own, which has passed [`conformance`].
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self(backend)

@@ -154,8 +154,8 @@ mod tests {
         Timestamp::from_millis(seconds * 1000)
     }
 
-    async fn down() -> Result<u32, UpstreamError> {
-        Err(UpstreamError::unavailable("down"))
+    fn down() -> impl Future<Output = Result<u32, UpstreamError>> {
+        std::future::ready(Err(UpstreamError::unavailable("down")))
     }
 
     #[tokio::test]

@@ -86,7 +86,7 @@ fn lifetime(value: &Value) -> Option<Duration> {
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
-    if seconds < 1.0 {
+    if seconds.is_nan() || seconds < 1.0 {
         return None;
     }
     Some(Duration::try_from_secs_f64(seconds.floor()).unwrap_or(MAX_LIFETIME).min(MAX_LIFETIME))

@@ -1,0 +1,232 @@
+//! The file itself: what its tables are, how it is opened, and how one record is read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use bytes::Bytes;
+use mcp_login_core::Timestamp;
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError,
+    TableDefinition, TableError, WriteTransaction,
+};
+
+use crate::store::backend::{Entry, Key, StoreError};
+use crate::store::layout;
+
+/// Key → record, as [`layout`] writes it.
+pub(super) const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+/// End of a record (`u64`, network byte order) and its key: what to take out next is always first.
+pub(super) const ENDS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("ends");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// The version of these tables, at `format` in [`META`].
+const FORMAT: u64 = 1;
+
+/// For redb's own page cache; the operating system's cache stands behind it.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// How a [`Slot`] comes to its database, at first and again after an I/O error.
+pub(super) type Open = Box<dyn Fn() -> Result<Database, StoreError> + Send + Sync>;
+
+/// Holds the database, unless an I/O error has closed it.
+pub(super) struct Slot {
+    open: Open,
+    database: RwLock<Option<Database>>,
+}
+
+impl Slot {
+    pub(super) fn open(open: Open) -> Result<Self, StoreError> {
+        let database = RwLock::new(Some(open()?));
+        Ok(Self { open, database })
+    }
+
+    /// Closes the file and opens it again: redb answers nothing more after an I/O error, though the disk may.
+    /// When that fails too, the next call tries again.
+    pub(super) fn reopen(&self) {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        *database = None;
+        match (self.open)() {
+            Ok(opened) => *database = Some(opened),
+            Err(error) => tracing::error!(%error, "the store's file could not be opened again"),
+        }
+    }
+
+    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        match &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(database) => run(database),
+            None => Err(redb::Error::DatabaseClosed),
+        }
+    }
+
+    pub(super) fn read<T>(
+        &self,
+        run: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        self.with(|database| run(&database.begin_read()?))
+    }
+
+    /// Runs `change` in a transaction. It is on disk when this returns, unless `change` says it is nothing to keep.
+    pub(super) fn write<T>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<(T, Keep), redb::Error>,
+    ) -> Result<T, redb::Error> {
+        self.with(|database| {
+            let transaction = begin_write(database)?;
+            // An error on the way drops the transaction, which undoes it.
+            match change(&transaction)? {
+                (outcome, Keep::Yes) => {
+                    transaction.commit()?;
+                    Ok(outcome)
+                }
+                (outcome, Keep::No) => {
+                    transaction.abort()?;
+                    Ok(outcome)
+                }
+            }
+        })
+    }
+
+    /// The record, read on the calling thread.
+    pub(super) fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Entry>, StoreError> {
+        let stored = self
+            .read(|transaction| {
+                let records = transaction.open_table(RECORDS)?;
+                let stored = records.get(key.as_str())?;
+                Ok(stored.map(|stored| Bytes::copy_from_slice(stored.value())))
+            })
+            .map_err(StoreError::unavailable)?;
+        let entry = stored.map(layout::decode).transpose()?;
+        Ok(entry.filter(|entry| !entry.expires_at.has_passed(now)))
+    }
+}
+
+/// Whether a transaction has anything to keep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    Yes,
+    No,
+}
+
+/// Durable when committed, and quick to open after a crash: without quick repair redb would walk the whole file.
+fn begin_write(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+/// Opens the file at `path`, or makes it.
+pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+    create_private(path).map_err(|error| io_refusal(path, &error))?;
+    if path.is_dir() {
+        return Err(refusal(path, "is a folder; name a file in it"));
+    }
+    let opened = Builder::new().set_cache_size(CACHE_BYTES).create(path);
+    let database = opened.map_err(|error| database_refusal(path, &error))?;
+    prepare(&database).map_err(|unfit| match unfit {
+        Unfit::Foreign => refusal(path, "is a database of another program; name another file"),
+        Unfit::Later(format) => refusal(
+            path,
+            &format!(
+                "was written by another version of mcp-login (format {format}; this one reads format {FORMAT}); \
+                 run that version, or name another file"
+            ),
+        ),
+        Unfit::Failed(error) => refusal(path, &format!("cannot be used: {error}")),
+    })?;
+    Ok(database)
+}
+
+/// Makes the file with its final mode before anything is in it.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => sync_folder_of(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file is only as durable as its name in the folder.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+pub(super) enum Unfit {
+    Foreign,
+    Later(u64),
+    Failed(redb::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for Unfit {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Checks the format, or writes it, with the tables, when the database is new.
+pub(super) fn prepare(database: &Database) -> Result<(), Unfit> {
+    let transaction = database.begin_read()?;
+    let format = match transaction.open_table(META) {
+        Ok(meta) => meta.get("format")?.map(|format| format.value()),
+        Err(TableError::TableDoesNotExist(_)) if transaction.list_tables()?.next().is_none() => {
+            return create_tables(database).map_err(Unfit::Failed);
+        }
+        Err(TableError::Storage(error)) => return Err(error.into()),
+        Err(_) => None,
+    };
+    match format {
+        Some(FORMAT) => Ok(()),
+        Some(format) => Err(Unfit::Later(format)),
+        None => Err(Unfit::Foreign),
+    }
+}
+
+fn create_tables(database: &Database) -> Result<(), redb::Error> {
+    let transaction = begin_write(database)?;
+    transaction.open_table(META)?.insert("format", FORMAT)?;
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(ENDS)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn refusal(path: &Path, words: &str) -> StoreError {
+    StoreError::Open(format!("the store's file {} {words}", path.display()))
+}
+
+fn io_refusal(path: &Path, error: &io::Error) -> StoreError {
+    let words = match error.kind() {
+        ErrorKind::NotFound => "cannot be made: its folder does not exist".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "cannot be opened: this user may not read and write it, or not write its folder".to_owned()
+        }
+        ErrorKind::InvalidData => {
+            "is not a store of mcp-login, or is damaged; name another file, or move this one away".to_owned()
+        }
+        _ => format!("cannot be opened: {error}"),
+    };
+    refusal(path, &words)
+}
+
+fn database_refusal(path: &Path, error: &DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => refusal(
+            path,
+            "is in use by another mcp-login process (or by this one already): stop it, or use Redis to share the store",
+        ),
+        DatabaseError::Storage(StorageError::Io(error)) => io_refusal(path, error),
+        error => refusal(path, &format!("cannot be opened: {error}")),
+    }
+}

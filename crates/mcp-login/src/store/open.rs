@@ -1,0 +1,163 @@
+//! From a URL to a backend.
+
+use std::sync::Arc;
+
+use super::backend::{Backend, StoreError};
+use super::memory::MemoryBackend;
+
+/// What [`open_backend`] understands, for its error texts.
+const UNDERSTOOD: &str = "memory:, file:PATH, redis://HOST and rediss://HOST";
+
+/// Opens the store that `url` names: `memory:`, `file:PATH`, `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or the
+/// same with `rediss://` for TLS. `key_prefix` is put before every key in Redis; the others do not use it.
+///
+/// A Redis that is away does not keep this from succeeding: the calls answer [`StoreError::Unavailable`] until it is
+/// there.
+///
+/// # Errors
+/// [`StoreError::Open`] with words that say what to change. No text shows any part of a Redis URL.
+pub async fn open_backend(url: &str, key_prefix: &str) -> Result<Arc<dyn Backend>, StoreError> {
+    let Some((scheme, rest)) = url.split_once(':') else { return Err(not_understood()) };
+    match scheme.to_ascii_lowercase().as_str() {
+        "memory" if rest.is_empty() => Ok(Arc::new(MemoryBackend::new())),
+        "memory" => Err(StoreError::Open("the store's URL is `memory:`, with nothing after it".to_owned())),
+        "file" => open_file(rest).await,
+        "redis" | "rediss" => open_redis(url, key_prefix),
+        scheme @ ("redis+cluster" | "redis+sentinel" | "upstash+https") => Err(StoreError::Open(format!(
+            "a store of kind `{scheme}` is not in this version yet; it understands {UNDERSTOOD}"
+        ))),
+        _ => Err(not_understood()),
+    }
+}
+
+/// Shows nothing of the URL: what stands before its first colon may be half of a password.
+fn not_understood() -> StoreError {
+    StoreError::Open(format!("the store's URL is of no kind that is understood; these are: {UNDERSTOOD}"))
+}
+
+/// `file:relative`, `file:/absolute` and `file:///absolute`.
+#[cfg(feature = "file")]
+async fn open_file(rest: &str) -> Result<Arc<dyn Backend>, StoreError> {
+    let path = match rest.strip_prefix("//") {
+        Some(path) if path.starts_with('/') => path,
+        Some(_) => {
+            return Err(StoreError::Open(
+                "a store's file is written file:PATH or file:///PATH; file://NAME would name a host"
+                    .to_owned(),
+            ));
+        }
+        None => rest,
+    };
+    if path.is_empty() {
+        return Err(StoreError::Open("the store's URL lacks the path after `file:`".to_owned()));
+    }
+    let path = std::path::PathBuf::from(path);
+    // Opening may wait for a repair of the file.
+    let opened = tokio::task::spawn_blocking(move || super::file::FileBackend::open(&path)).await;
+    match opened {
+        Ok(backend) => Ok(Arc::new(backend?)),
+        Err(_) => Err(StoreError::Open(
+            "the store's file is damaged in a way that stopped its opening; restore it from a backup or move it away"
+                .to_owned(),
+        )),
+    }
+}
+
+#[cfg(not(feature = "file"))]
+#[allow(clippy::unused_async, reason = "the same signature as with the feature")]
+async fn open_file(_rest: &str) -> Result<Arc<dyn Backend>, StoreError> {
+    Err(StoreError::Open("this build has no `file:` store (Cargo feature `file`)".to_owned()))
+}
+
+#[cfg(feature = "redis")]
+fn open_redis(url: &str, key_prefix: &str) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(Arc::new(super::redis::RedisBackend::open(url, key_prefix)?))
+}
+
+#[cfg(not(feature = "redis"))]
+fn open_redis(_url: &str, _key_prefix: &str) -> Result<Arc<dyn Backend>, StoreError> {
+    Err(StoreError::Open("this build has no Redis store (Cargo feature `redis`)".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    async fn refusal(url: &str) -> String {
+        match open_backend(url, "mcp-login:").await {
+            Err(StoreError::Open(text)) => text,
+            other => panic!("{url} gave {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_opens() {
+        open_backend("memory:", "").await.unwrap().ping().await.unwrap();
+    }
+
+    #[cfg(feature = "file")]
+    #[tokio::test]
+    async fn a_file_opens_by_path_and_by_file_url() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        open_backend(&format!("file:{}", path.display()), "").await.unwrap();
+        open_backend(&format!("file://{}", path.display()), "").await.unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "both name one file");
+    }
+
+    #[cfg(feature = "redis")]
+    #[tokio::test]
+    async fn redis_opens_while_it_is_away() {
+        open_backend("redis://127.0.0.1:1/", "mcp-login:").await.unwrap();
+        open_backend("rediss://127.0.0.1:1/", "mcp-login:").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_unknown_kind_is_told_what_there_is() {
+        for url in ["mysql://root:hunter2@db/", "hunter2", "hunter2:x", "", "./mcp-login.db"] {
+            let text = refusal(url).await;
+            assert!(!text.contains("hunter2"), "{text}");
+            for known in ["memory:", "file:PATH", "redis://", "rediss://"] {
+                assert!(text.contains(known), "{text}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn kinds_of_a_later_version_say_so() {
+        for url in [
+            "redis+cluster://a:1,b:2",
+            "redis+sentinel://a:1/hunter2",
+            "upstash+https://hunter2@x.upstash.io",
+        ] {
+            let text = refusal(url).await;
+            assert!(text.contains("not in this version yet") && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_refusal_shows_a_password() {
+        for url in [
+            "redis://user:hunter2@/",
+            "redis://user:hunter2@host:99999/",
+            "redis://user:hunter2@host/not-a-number",
+            "redis://:hunter2@host/?protocol=hunter2",
+            "rediss://:hunter2@host/#insecure",
+            "rediss://:hunter2@host/#hunter2",
+            "redis://:hunter2@0.0.0.0/",
+            "redis:hunter2",
+        ] {
+            let text = refusal(url).await;
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_needs_a_path() {
+        assert!(refusal("file:").await.contains("path"));
+        assert!(refusal("file://host/a.db").await.contains("file:PATH"));
+        assert!(refusal("memory:x").await.contains("memory:"));
+    }
+}

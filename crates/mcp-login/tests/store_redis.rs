@@ -1,0 +1,242 @@
+//! The store in Redis: the contract of every store, and what a network adds to it. Needs `redis-server`.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mcp_login::clock::Clock;
+use mcp_login::store::backend::{Backend, Key, StoreError, Swap, Version};
+use mcp_login::store::{conformance, redis::RedisBackend};
+use mcp_login_testkit::clock::MockClock;
+use mcp_login_testkit::redis_server::{RedisServer, Reply};
+
+const PREFIX: &str = "mcp-login:";
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// No call takes longer, whatever Redis does.
+const BOUND: Duration = Duration::from_secs(5);
+
+fn open(server: &RedisServer) -> Arc<RedisBackend> {
+    Arc::new(RedisBackend::open(&server.url(), PREFIX).unwrap())
+}
+
+fn key() -> Key {
+    Key::new("grant", "1")
+}
+
+/// Every operation answers [`StoreError::Unavailable`] in time.
+async fn assert_unavailable(backend: &RedisBackend) {
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    let key = key();
+    let begun = Instant::now();
+    let (get, insert, swap, take, delete, ping) = tokio::join!(
+        backend.get(&key, now),
+        backend.insert(&key, Bytes::new(), end, now),
+        backend.swap(&key, Version::FIRST, Bytes::new(), end, now),
+        backend.take(&key, now),
+        backend.delete(&key, now),
+        backend.ping(),
+    );
+    assert!(begun.elapsed() < BOUND, "it took {:?}", begun.elapsed());
+    assert!(matches!(get, Err(StoreError::Unavailable(_))), "{get:?}");
+    assert!(matches!(insert, Err(StoreError::Unavailable(_))), "{insert:?}");
+    assert!(matches!(swap, Err(StoreError::Unavailable(_))), "{swap:?}");
+    assert!(matches!(take, Err(StoreError::Unavailable(_))), "{take:?}");
+    assert!(matches!(delete, Err(StoreError::Unavailable(_))), "{delete:?}");
+    assert!(matches!(ping, Err(StoreError::Unavailable(_))), "{ping:?}");
+}
+
+/// The backend answers again, without a new one.
+async fn assert_heals(backend: &RedisBackend) {
+    let begun = Instant::now();
+    while let Err(error) = backend.ping().await {
+        assert!(begun.elapsed() < BOUND, "it does not heal: {error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    let healed = Key::new("grant", "healed");
+    assert!(backend.insert(&healed, Bytes::new(), end, now).await.unwrap());
+    assert!(backend.take(&healed, now).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conforms() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    conformance::run(async || Arc::clone(&backend) as Arc<dyn Backend>).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_race_fairly() {
+    let server = RedisServer::start();
+    let now = MockClock::new().now();
+    let nodes = [open(&server), open(&server)];
+    assert!(nodes[0].insert(&key(), Bytes::new(), now.plus(MINUTE), now).await.unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let node = Arc::clone(&nodes[n % 2]);
+        tasks.spawn(async move {
+            node.swap(&key(), Version::FIRST, Bytes::new(), now.plus(MINUTE), now).await.unwrap()
+        });
+    }
+    let done = tasks.join_all().await.into_iter().filter(|swap| *swap == Swap::Done(Version(2)));
+    assert_eq!(done.count(), 1);
+}
+
+#[tokio::test]
+async fn a_record_is_one_string_that_outlives_the_record() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    let now = MockClock::new().now();
+    let name = "mcp-login:grant:1";
+
+    let end = now.plus(10 * MINUTE);
+    assert!(backend.insert(&key(), Bytes::from_static(b"value"), end, now).await.unwrap());
+    let mut stored = 1_u64.to_be_bytes().to_vec();
+    stored.extend(end.as_millis().to_be_bytes());
+    stored.extend(b"value");
+    assert_eq!(server.dump(), [(name.as_bytes().to_vec(), stored)]);
+    for (version, life) in [(1, MINUTE), (2, 60 * MINUTE), (3, Duration::ZERO)] {
+        let end = now.plus(life);
+        backend.swap(&key(), Version(version), Bytes::new(), end, now).await.unwrap();
+        let kept = server.time_to_live(name).expect("Redis has it, with an end");
+        assert!(kept >= life, "Redis would end it after {kept:?}, its life is {life:?}");
+        assert!(kept <= life + MINUTE, "Redis would keep it for {kept:?}, its life is {life:?}");
+    }
+}
+
+#[tokio::test]
+async fn killed_it_is_unavailable_and_started_again_it_heals() {
+    let mut server = RedisServer::start();
+    let backend = open(&server);
+    backend.ping().await.unwrap();
+    server.stop();
+    assert_unavailable(&backend).await;
+    assert_unavailable(&backend).await;
+    server.restart();
+    assert_heals(&backend).await;
+}
+
+#[tokio::test]
+async fn away_at_first_it_heals_when_it_comes() {
+    let mut server = RedisServer::start();
+    server.stop();
+    let backend = open(&server);
+    assert_unavailable(&backend).await;
+    server.restart();
+    assert_heals(&backend).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn hanging_it_is_unavailable_and_going_on_it_heals() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    backend.ping().await.unwrap();
+    server.pause();
+    assert_unavailable(&backend).await;
+    assert_unavailable(&backend).await;
+    server.resume();
+    assert_heals(&backend).await;
+}
+
+/// Forwards to Redis; each connection falls silent, without breaking, when it is frozen.
+struct Forwarder {
+    url: String,
+    freeze: Arc<tokio::sync::Notify>,
+}
+
+impl Forwarder {
+    async fn start(server: &RedisServer) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}/", listener.local_addr().unwrap());
+        let target = server.url().replace("redis://", "").replace('/', "");
+        let freeze = Arc::new(tokio::sync::Notify::new());
+        let frozen = Arc::clone(&freeze);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut far = tokio::net::TcpStream::connect(&target).await.unwrap();
+                let frozen = Arc::clone(&frozen);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        () = frozen.notified() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { url, freeze }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_replaced() {
+    let server = RedisServer::start();
+    let forwarder = Forwarder::start(&server).await;
+    let backend = RedisBackend::open(&forwarder.url, PREFIX).unwrap();
+    assert_heals(&backend).await;
+    forwarder.freeze.notify_waiters();
+    assert_unavailable(&backend).await;
+    assert_heals(&backend).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_is_unavailable() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}/", silent.local_addr().unwrap());
+    let backend = RedisBackend::open(&url, PREFIX).unwrap();
+    assert_unavailable(&backend).await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_put_right_heals_and_no_text_shows_the_password() {
+    let server = RedisServer::start();
+    let set = |password: &str| {
+        let user = ["ACL", "SETUSER", "alice", "on", "resetpass", password, "~*", "+@all"];
+        assert_eq!(server.query(&user), Reply::Status("OK".to_owned()));
+    };
+    set(">other");
+    let url = server.url().replace("redis://", "redis://alice:hunter2@");
+    let backend = RedisBackend::open(&url, PREFIX).unwrap();
+    assert_unavailable(&backend).await;
+    let error = backend.ping().await.unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("hunter2"), "{error:?}");
+    set(">hunter2");
+    assert_heals(&backend).await;
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_loaded_again() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    assert_heals(&backend).await;
+    assert_eq!(server.query(&["SCRIPT", "FLUSH"]), Reply::Status("OK".to_owned()));
+    assert_heals(&backend).await;
+}
+
+#[tokio::test]
+async fn what_nobody_here_wrote_is_an_error_never_a_record() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    let name = "mcp-login:grant:1";
+
+    server.query(&["RPUSH", name, "a list"]);
+    let read = backend.get(&key(), now).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    let swap = backend.swap(&key(), Version::FIRST, Bytes::new(), end, now).await;
+    assert!(matches!(swap, Err(StoreError::Unavailable(_))), "{swap:?}");
+    server.query(&["DEL", name]);
+
+    server.query(&["SET", name, "short"]);
+    let damaged = |error: StoreError| assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+    damaged(backend.get(&key(), now).await.unwrap_err());
+    damaged(backend.insert(&key(), Bytes::new(), end, now).await.unwrap_err());
+    damaged(backend.swap(&key(), Version::FIRST, Bytes::new(), end, now).await.unwrap_err());
+    damaged(backend.take(&key(), now).await.unwrap_err());
+    assert_eq!(server.dump().len(), 1, "it is kept for whoever looks into it");
+    assert!(backend.delete(&key(), now).await.unwrap(), "but it can be got rid of");
+    assert_eq!(server.dump(), []);
+}
