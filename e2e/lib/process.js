@@ -3,6 +3,10 @@ import { spawn } from 'node:child_process';
 import net from 'node:net';
 import { within } from './http.js';
 
+// What still runs when the test process ends, however it ends, must not outlive it.
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
 /** A TCP port of 127.0.0.1 that was free a moment ago. */
 export function freePort() {
   return new Promise((resolve, reject) => {
@@ -25,10 +29,12 @@ export function start(command, args, { env = {}, cwd, stdin = 'ignore' } = {}) {
       if (process.env.E2E_VERBOSE) process.stderr.write(text);
     });
   }
+  children.add(child);
   const exited = new Promise((resolve) => {
     child.on('error', (error) => resolve({ error }));
     child.on('exit', (code, signal) => resolve({ code, signal }));
   });
+  exited.then(() => children.delete(child));
   const running = () => child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 
   async function stop({ grace = 10_000, signal = 'SIGTERM' } = {}) {

@@ -25,6 +25,7 @@ for (const store of ['file', 'redis']) {
       await sdk.expire();
       await sdk.whoami();
       add('SDK client', ...sdk.secrets());
+      add('client state', ...sdk.credentials.states);
       await sdk.close();
 
       const confidential = await confidentialLogin(w, person, add);
@@ -61,6 +62,7 @@ async function confidentialLogin(w, person, add) {
   add('client secret', secret);
   add('code', login.code);
   add('verifier', login.verifier);
+  add('client state', login.state);
   for (const set of [first, second, again]) add('token', set.access_token, set.refresh_token);
   return client;
 }

@@ -112,8 +112,6 @@ fn holds(claim: &Value, wanted: &str) -> bool {
 /// An MCP server as the metadata and the authorization endpoint see it.
 #[derive(Debug, Clone)]
 pub(crate) struct ResourceSettings {
-    /// Its path below the public URL.
-    pub(crate) path: String,
     /// Its exact URL.
     pub(crate) url: String,
     /// The baseline that a token for it needs.

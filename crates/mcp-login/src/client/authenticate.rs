@@ -38,7 +38,6 @@ impl From<StoreError> for AuthenticationError {
 struct Credentials {
     client_id: String,
     secret: Option<Secret>,
-    basic: bool,
 }
 
 impl AuthenticatedClient {
@@ -78,7 +77,6 @@ impl Credentials {
             [] => Ok(Self {
                 client_id: in_form.ok_or_else(|| OAuthError::invalid_client("client_id is missing"))?.to_owned(),
                 secret: secret.map(Secret::from),
-                basic: false,
             }),
             [header] if secret.is_none() => {
                 let credentials = Self::read_basic(header)
@@ -107,6 +105,6 @@ impl Credentials {
         };
         let secret = decode(secret)?;
         let secret = (!secret.is_empty()).then(|| Secret::from(secret));
-        Some(Self { client_id: decode(client_id)?, secret, basic: true })
+        Some(Self { client_id: decode(client_id)?, secret })
     }
 }

@@ -7,16 +7,16 @@ use serde::Deserialize;
 /// The lists that hold when the operator writes none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KnownClients {
+pub(crate) struct KnownClients {
     /// Hosts of redirect URIs.
-    pub redirect_hosts: Vec<String>,
+    pub(crate) redirect_hosts: Vec<String>,
     /// Private-use schemes of redirect URIs.
-    pub redirect_schemes: Vec<String>,
+    pub(crate) redirect_schemes: Vec<String>,
 }
 
 /// The well-known clients.
 #[must_use]
-pub fn known_clients() -> &'static KnownClients {
+pub(crate) fn known_clients() -> &'static KnownClients {
     static KNOWN: LazyLock<KnownClients> =
         LazyLock::new(|| toml::from_str(include_str!("../../known_clients.toml")).unwrap_or_default());
     &KNOWN

@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::http::header::{CACHE_CONTROL, LOCATION, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -74,6 +76,22 @@ impl From<StoreError> for JsonError {
         let mut answer = Self::from(OAuthError::new(ErrorCode::TemporarilyUnavailable, description));
         answer.headers.insert(RETRY_AFTER, retry_after(None));
         answer
+    }
+}
+
+/// A body that was read within its bounds, or not.
+pub(crate) type Body = Result<Bytes, BytesRejection>;
+
+impl From<BytesRejection> for JsonError {
+    fn from(rejection: BytesRejection) -> Self {
+        let error = OAuthError::invalid_request("the body is too long or broke off");
+        Self::from(error).with_status(rejection.status())
+    }
+}
+
+impl From<BytesRejection> for AuthorizeError {
+    fn from(_: BytesRejection) -> Self {
+        Self::bad_request(&OAuthError::invalid_request("the form is too long or broke off"))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use mcp_login_core::grant::{Grant, Pending};
 use mcp_login_core::params::Params;
 
 use super::AuthorizationServer;
-use super::answer::AuthorizeError;
+use super::answer::{AuthorizeError, Body};
 use super::cookie::Cookie;
 use super::session::{Departure, REQUEST_LABEL};
 use crate::client::resolve;
@@ -31,9 +30,9 @@ pub(crate) async fn get(
 
 /// The request in a form (OAuth 2.1 §3.1).
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, form: Bytes,
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, form: Body,
 ) -> Result<Response, AuthorizeError> {
-    authorize(&server, &headers, &form).await
+    authorize(&server, &headers, &form?).await
 }
 
 async fn authorize(

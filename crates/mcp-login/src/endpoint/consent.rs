@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,16 +12,16 @@ use mcp_login_core::grant::{Grant, Pending};
 use mcp_login_core::params::Params;
 
 use super::AuthorizationServer;
-use super::answer::{AuthorizeError, see_other};
+use super::answer::{AuthorizeError, Body, see_other};
 use super::cookie::Cookie;
 use super::session::{Departure, REQUEST_LABEL};
 use crate::store::records::{BrowserSecret, Handle, HandleKind, Versioned};
 
 /// The consent page's form.
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, form: Bytes,
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, form: Body,
 ) -> Result<Response, AuthorizeError> {
-    let form = Params::parse(&form).map_err(|error| AuthorizeError::bad_request(&error))?;
+    let form = Params::parse(&form?).map_err(|error| AuthorizeError::bad_request(&error))?;
     let answer = check(&server, &headers, &form).await?;
     match form.one("decision") {
         Ok(Some("allow")) => allow(&server, answer).await,

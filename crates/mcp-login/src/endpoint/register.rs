@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -14,7 +13,7 @@ use mcp_login_core::{Secret, Timestamp};
 use serde::Serialize;
 
 use super::AuthorizationServer;
-use super::answer::{JsonError, no_store};
+use super::answer::{Body, JsonError, no_store};
 use crate::store::backend::StoreError;
 use crate::store::records::{ClientRecord, GrantId, random_secret};
 
@@ -47,7 +46,7 @@ struct ClientInformation {
 
 /// A registration request.
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, body: Bytes,
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, body: Body,
 ) -> Result<Response, JsonError> {
     if !server.registration {
         let description = "clients cannot register themselves here; the operator can set clients.registration";
@@ -57,7 +56,7 @@ pub(crate) async fn post(
     let now = server.now();
     // An id in the order of time, like a grant's.
     let client_id = GrantId::new(now).as_str().to_owned();
-    let registration = RegistrationRequest::parse(&body)?.check(client_id, &server.redirects)?;
+    let registration = RegistrationRequest::parse(&body?)?.check(client_id, &server.redirects)?;
     let confidential = registration.client.token_endpoint_auth_method != ClientAuthMethod::None;
     let secret = confidential.then(random_secret);
     let record = ClientRecord::new(registration.client.clone(), secret.as_ref(), now);

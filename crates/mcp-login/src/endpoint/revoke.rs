@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +9,7 @@ use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::{Active, Grant, GrantError};
 
 use super::AuthorizationServer;
-use super::answer::{JsonError, no_store};
+use super::answer::{Body, JsonError, no_store};
 use super::token::{authenticate, read_form};
 use crate::client::AuthenticatedClient;
 use crate::store::backend::{StoreError, Swap, Version};
@@ -21,9 +20,9 @@ const MAX_ATTEMPTS: usize = 64;
 
 /// A revocation request. The token's kind is in the token, so `token_type_hint` is not needed (RFC 7009 §2.1).
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Bytes,
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Body,
 ) -> Result<Response, JsonError> {
-    let form = read_form(&headers, query.as_deref(), &body)?;
+    let form = read_form(&headers, query.as_deref(), &body?)?;
     let client = authenticate(&server, &headers, &form).await?;
     let token = form.one("token")?.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
     if let Some(token) = Handle::parse(HandleKind::Refresh, token) {

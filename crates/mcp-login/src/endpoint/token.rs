@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -13,7 +12,7 @@ use mcp_login_core::params::Params;
 use mcp_login_core::token::TokenRequest;
 
 use super::AuthorizationServer;
-use super::answer::{JsonError, no_store};
+use super::answer::{Body, JsonError, no_store};
 use crate::client::{AuthenticatedClient, AuthenticationError};
 use crate::grant_type::{Context, TokenError, grant_tokens};
 
@@ -38,9 +37,9 @@ impl From<AuthenticationError> for JsonError {
 
 /// A token request.
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Bytes,
+    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Body,
 ) -> Result<Response, JsonError> {
-    let form = read_form(&headers, query.as_deref(), &body)?;
+    let form = read_form(&headers, query.as_deref(), &body?)?;
     let client = authenticate(&server, &headers, &form).await?;
     let request = TokenRequest::parse(&form)?;
     let context = Context {

@@ -226,7 +226,7 @@ fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<St
             faults.push(format!("mcp[{n}].scopes: holds something that is no scope (RFC 6749 §3.3)"));
             continue;
         };
-        checked.push(ResourceSettings { path: path.clone(), url, scopes, name: resource.name.clone() });
+        checked.push(ResourceSettings { url, scopes, name: resource.name.clone() });
     }
     ResourceList(checked)
 }

@@ -1,16 +1,23 @@
 //! Which endpoint stands where.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
 use mcp_login_core::params;
+use tower_http::timeout::TimeoutLayer;
 use url::Url;
 
 use crate::endpoint::token::method_not_allowed;
 use crate::endpoint::{AuthorizationServer, authorize, callback, consent, metadata, register, revoke, token};
 use crate::resource::cors;
+
+/// How long one request may take, body and upstream included: each call to the upstream has a shorter bound.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Server = Arc<AuthorizationServer>;
 
@@ -41,17 +48,18 @@ fn well_known() -> Router<Server> {
 /// The endpoints for programs answer browsers of any origin; those that a person sees never do.
 fn endpoints() -> Router<Server> {
     let form = DefaultBodyLimit::max(params::MAX_LENGTH);
-    Router::new()
-        .route("/authorize", get(authorize::get).post(authorize::post).layer(form))
-        .route("/consent", post(consent::post).layer(form))
-        .route("/callback", get(callback::get))
-        .route("/token", post(token::post).fallback(method_not_allowed).layer(form).layer(cors()))
-        .route("/revoke", post(revoke::post).fallback(method_not_allowed).layer(form).layer(cors()))
-        .route(
-            "/register",
-            post(register::post)
-                .fallback(method_not_allowed)
-                .layer(DefaultBodyLimit::max(register::MAX_BODY))
-                .layer(cors()),
-        )
+    let json = DefaultBodyLimit::max(register::MAX_BODY);
+    let pages = Router::new()
+        .route("/authorize", get(authorize::get).post(authorize::post))
+        .route("/consent", post(consent::post))
+        .route("/callback", get(callback::get));
+    let programs = Router::new()
+        .route("/token", post(token::post).fallback(method_not_allowed))
+        .route("/revoke", post(revoke::post).fallback(method_not_allowed))
+        .route("/register", post(register::post).fallback(method_not_allowed).layer::<_, Infallible>(json))
+        .layer(cors());
+    pages
+        .merge(programs)
+        .layer(form)
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
 }
