@@ -1,5 +1,10 @@
 //! What the tests of mcp-login share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![allow(clippy::missing_panics_doc)]
 
+pub mod browser;
+pub mod client;
 pub mod clock;
 pub mod fake_upstream;
 pub mod redis_server;
+pub mod server;

@@ -1,0 +1,121 @@
+//! A whole login under test: the authorization server, a protected MCP server and the upstream, each on a real port.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use mcp_login::settings::{AccessRule, Lifetimes};
+use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::clock::MockClock;
+use crate::fake_upstream::FakeUpstream;
+
+/// What can be chosen.
+#[derive(Debug)]
+pub struct Options {
+    /// Where logins are kept.
+    pub store: Store,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// Who may finish a login.
+    pub access: AccessRule,
+    /// Whether clients may register themselves.
+    pub registration: bool,
+    /// The hosts of redirect URIs.
+    pub redirect_hosts: Vec<String>,
+}
+
+impl Options {
+    /// Everything as it is when an operator says nothing, in memory.
+    pub async fn usual() -> Self {
+        Self {
+            store: Store::open("memory:").await.unwrap(),
+            lifetimes: Lifetimes::default(),
+            access: AccessRule::default(),
+            registration: true,
+            redirect_hosts: ["localhost", "127.0.0.1", "[::1]", "client.example"].map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// The server under test. It ends with the test's runtime.
+#[derive(Debug)]
+pub struct TestServer {
+    /// The issuer.
+    pub url: String,
+    /// What it calls now.
+    pub clock: MockClock,
+    /// What people sign in to.
+    pub upstream: FakeUpstream,
+}
+
+impl TestServer {
+    /// Starts one with the usual options.
+    pub async fn start() -> Self {
+        Self::with(Options::usual().await).await
+    }
+
+    /// Starts one. `/mcp` needs a user, `/lazy` lets anybody discover; both answer with what they know of the caller.
+    pub async fn with(options: Options) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (clock, upstream) = (MockClock::new(), FakeUpstream::start().await);
+        let upstream_clock = clock.clone();
+        upstream.set_now(move || mcp_login::clock::Clock::now(&upstream_clock));
+        let auth = AuthServer::builder(&url)
+            .upstream(upstream.oidc())
+            .store(options.store)
+            .resource(Resource::new("/mcp").scopes(["mcp", "mcp:write"]).name("Echo"))
+            .resource(Resource::new("/lazy").access(Access::Lazy).public_tools(["about"]))
+            .lifetimes(options.lifetimes)
+            .access(options.access)
+            .registration(options.registration)
+            .redirect_hosts(options.redirect_hosts)
+            .clock(Arc::new(clock.clone()))
+            .build()
+            .await
+            .unwrap();
+        let echo = |path: &str| Router::new().route(path, axum::routing::any(echo));
+        let app = echo("/mcp")
+            .route_layer(auth.protect("/mcp").unwrap())
+            .merge(echo("/lazy").route_layer(auth.protect("/lazy").unwrap()))
+            .merge(auth.router());
+        let service = app.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        Self { url, clock, upstream }
+    }
+
+    /// The URL of the MCP server that needs a user.
+    pub fn mcp(&self) -> String {
+        format!("{}/mcp", self.url)
+    }
+}
+
+/// What an MCP server behind the layer sees.
+async fn echo(request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let caller = parts.extensions.get::<MaybeCaller>().cloned().and_then(|caller| caller.0);
+    let Some(caller) = caller else {
+        return Json(json!({"caller": null, "body": String::from_utf8_lossy(&body)})).into_response();
+    };
+    let token = match caller.upstream_token().await {
+        Ok(token) => json!(token.expose_secret()),
+        Err(error) => json!({"error": error.to_string()}),
+    };
+    Json(json!({
+        "subject": caller.subject(),
+        "email": caller.email(),
+        "client_id": caller.client_id(),
+        "scope": caller.scopes().to_string(),
+        "resource": caller.resource(),
+        "claims": caller.claims(),
+        "upstream_token": token,
+        "body": String::from_utf8_lossy(&body),
+    }))
+    .into_response()
+}
