@@ -3,5 +3,9 @@
 //! This crate is a program; its library half exists so that the program's own tests can reach the parts. To protect a server
 //! written in Rust, use the crate `mcp-login`.
 
+pub mod cli;
+pub mod command;
 pub mod config;
+pub mod log;
 pub mod proxy;
+pub mod serve;

@@ -20,6 +20,7 @@ use toml::Table;
 pub use env::Environment;
 pub use fault::{Fault, Faults};
 pub use secret::Places;
+pub use suggest::nearest;
 
 /// The longest configuration file that is read, in bytes.
 const MAX_LENGTH: u64 = 1024 * 1024;
@@ -82,6 +83,16 @@ impl Sources<'_> {
             std::mem::take(faults)
         })
     }
+}
+
+/// The `public_url` alone, for commands that need nothing else; `None` when it is not there or not right.
+#[must_use]
+pub fn public_url_of(text: &str, environment: &Environment) -> Option<String> {
+    let mut faults = Faults::default();
+    let mut table = text.parse::<Table>().ok()?;
+    env::overlay(&mut table, environment, &mut faults);
+    let written = table.get("public_url")?.as_str()?.to_owned();
+    valid::PublicUrl::judge(Some(written), &mut faults).map(|url| url.as_str().to_owned())
 }
 
 /// The text of a configuration file, and its folder.

@@ -2,7 +2,7 @@
 
 /// The candidate that `written` most likely stands for, if any is near.
 #[must_use]
-pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_ascii_lowercase().replace('-', "_");
     // A third of the word may be wrong, so that `x` does not suggest `url`. Long input is cut: the cost is a product.
     let written: String = written.chars().take(64).collect();

@@ -6,7 +6,7 @@ use url::Url;
 /// A path that is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the path leads outside of this server")]
-pub struct BadPath;
+pub(super) struct BadPath;
 
 /// Where one mount leads.
 #[derive(Debug, Clone)]

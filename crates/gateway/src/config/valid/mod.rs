@@ -55,7 +55,7 @@ pub struct Config {
 impl Config {
     /// Judges all of it. `None` only when there are faults.
     pub(super) fn judge(raw: raw::Config, context: &Context<'_>, faults: &mut Faults) -> Option<Self> {
-        let public_url = public_url::judge(raw.public_url, faults);
+        let public_url = PublicUrl::judge(raw.public_url, faults);
         let listen = listen(raw.listen.as_deref(), faults);
         if raw.admin_listen.is_some() {
             faults.not_yet("admin_listen", "leave it out; /healthz and /readyz are on the main listener");

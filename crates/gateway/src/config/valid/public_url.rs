@@ -13,6 +13,29 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
+    /// Judges what was written.
+    pub(in crate::config) fn judge(written: Option<String>, faults: &mut Faults) -> Option<Self> {
+        let Some(written) = written else {
+            faults.missing(
+                KEY,
+                "the URL under which clients reach this server, such as \"https://mcp.example.com\"",
+            );
+            return None;
+        };
+        match check(&written) {
+            Ok((url, warning)) => {
+                if let Some(warning) = warning {
+                    faults.warn(KEY, warning);
+                }
+                Some(url)
+            }
+            Err(message) => {
+                faults.push(KEY, message);
+                None
+            }
+        }
+    }
+
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -46,28 +69,6 @@ impl fmt::Display for PublicUrl {
 }
 
 const KEY: &str = "public_url";
-
-pub(super) fn judge(written: Option<String>, faults: &mut Faults) -> Option<PublicUrl> {
-    let Some(written) = written else {
-        faults.missing(
-            KEY,
-            "the URL under which clients reach this server, such as \"https://mcp.example.com\"",
-        );
-        return None;
-    };
-    match check(&written) {
-        Ok((url, warning)) => {
-            if let Some(warning) = warning {
-                faults.warn(KEY, warning);
-            }
-            Some(url)
-        }
-        Err(message) => {
-            faults.push(KEY, message);
-            None
-        }
-    }
-}
 
 fn check(written: &str) -> Result<(PublicUrl, Option<String>), String> {
     let url = check_http_url(written)?;
