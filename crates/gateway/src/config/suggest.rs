@@ -7,12 +7,15 @@ pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>)
     // A third of the word may be wrong, so that `x` does not suggest `url`. Long input is cut: the cost is a product.
     let written: String = written.chars().take(64).collect();
     let allowed = (written.chars().count() / 3).clamp(1, 4);
-    candidates
-        .into_iter()
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let near = candidates
+        .iter()
         .map(|candidate| (distance(&written, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| *candidate);
+    // `prefix` is far from `key_prefix` by letters, but a word of it.
+    near.or_else(|| candidates.into_iter().find(|candidate| candidate.split('_').any(|word| word == written)))
 }
 
 /// `; did you mean "…"?`, or nothing.
@@ -52,5 +55,6 @@ mod tests {
         assert_eq!(nearest("lisetn", keys), Some("listen"));
         assert_eq!(nearest("banana", keys), None);
         assert_eq!(nearest("x", keys), None);
+        assert_eq!(nearest("prefix", ["url", "key_prefix"]), Some("key_prefix"));
     }
 }

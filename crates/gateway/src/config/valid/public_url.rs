@@ -75,15 +75,13 @@ fn check(written: &str) -> Result<(PublicUrl, Option<String>), String> {
     if url.query().is_some() {
         return Err("holds a query: take out ? and what follows".to_owned());
     }
-    if written.ends_with('/') {
-        return Err(format!("ends with a slash: write {:?}", written.trim_end_matches('/')));
-    }
     let https = url.scheme() == "https";
-    if !https && !is_loopback(&url) {
-        return Err(format!(
-            "http is for loopback hosts only: write {:?}",
-            written.replacen("http", "https", 1)
-        ));
+    let plain = !https && !is_loopback(&url);
+    if plain || written.ends_with('/') {
+        let wrong = if plain { "http is for loopback hosts only" } else { "ends with a slash" };
+        let rest = written.split_once("://").map_or("", |(_, rest)| rest).trim_end_matches('/');
+        let scheme = if plain { "https" } else { url.scheme() };
+        return Err(format!("{wrong}: write \"{scheme}://{rest}\""));
     }
     let public = PublicUrl { written: written.to_owned(), https };
     // What clients make of it when they parse and print it again.
