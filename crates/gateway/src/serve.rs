@@ -226,3 +226,6 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

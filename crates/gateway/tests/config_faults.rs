@@ -327,3 +327,72 @@ fn what_is_only_not_offered_yet_is_a_warning() {
     assert_eq!(warnings(&clients("registration = false")), ["clients.registration"]);
     check(&with("backend =", "tool_scopes = {}\nbackend =")).unwrap();
 }
+
+/// Every key of the contract, at least once.
+#[test]
+fn every_key_of_the_contract_is_known() {
+    let text = r#"
+public_url = "https://mcp.example.com"
+listen = "127.0.0.1:8080"
+admin_listen = "127.0.0.1:9090"
+[store]
+url = "file:mcp-login.db"
+key_prefix = "mcp-login:"
+[upstream]
+provider = "github"
+client_id = "id"
+client_secret = "s"
+scopes = ["read:user"]
+issuer = "https://idp.example"
+authorization_endpoint = "https://idp.example/a"
+token_endpoint = "https://idp.example/t"
+userinfo_endpoint = "https://idp.example/u"
+revocation_endpoint = "https://idp.example/r"
+subject = ["/id"]
+pkce = "S256"
+client_auth = "basic"
+auth_params = { prompt = "consent" }
+[upstreams.other]
+provider = "google"
+[access]
+emails = ["a@b.example"]
+email_domains = ["b.example"]
+subjects = ["1"]
+claims = { "org" = ["acme", 7, true] }
+[clients]
+redirect_hosts = ["claude.ai", "localhost", "127.0.0.1", "[::1]"]
+redirect_schemes = ["cursor", "vscode-insiders"]
+registration = true
+metadata_documents = true
+[[clients.static]]
+client_id = "ci-bot"
+client_secret = { env = "CI_BOT_SECRET" }
+jwks = { keys = [] }
+jwks_uri = "https://c.example/jwks"
+redirect_uris = []
+grant_types = ["client_credentials"]
+scopes = ["mcp"]
+[tokens]
+session_ttl = "10m"
+code_ttl = "5m"
+access_ttl = "1h"
+refresh_ttl = "30d"
+refresh_retry_window = "60s"
+[[mcp]]
+path = "/mcp"
+backend = "http://127.0.0.1:3000/mcp"
+command = ["npx"]
+env = { T = "x" }
+upstream = "other"
+auth = "required"
+public_methods = ["initialize"]
+public_tools = []
+scopes = ["mcp"]
+tool_scopes = { "delete_*" = ["mcp:write"] }
+headers = { "X-Forwarded-Access-Token" = "{upstream.access_token}" }
+"#;
+    let faults = check(text).expect_err("what is not in this version yet");
+    let other = |message: &str| !message.starts_with("not in this version yet");
+    assert!(!faults.faults().iter().any(|fault| other(&fault.message)), "{faults}");
+    assert_eq!(faults.faults().len(), 7, "{faults}");
+}
