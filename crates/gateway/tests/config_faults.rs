@@ -68,9 +68,8 @@ fn the_minimal_configuration_has_the_contracts_defaults() {
     assert!(warnings(MINIMAL).is_empty());
 }
 
-#[test]
-fn a_file_with_many_faults_says_all_of_them() {
-    let text = r##"
+/// One mistake after the other.
+const MANY_FAULTS: &str = r#"
 pubic_url = "https://mcp.example.com"
 public_url = "http://mcp.example.com/"
 listen = "localhost"
@@ -118,10 +117,13 @@ backend = "http://u:hunter2@h/"
 "X-A" = "{user.id}"
 "x_a" = "hunter2"
 "Connection" = "close"
-"##;
-    let shown = check(text).expect_err("faults").to_string();
+"#;
+
+#[test]
+fn a_file_with_many_faults_says_all_of_them() {
+    let shown = check(MANY_FAULTS).expect_err("faults").to_string();
     assert!(!shown.contains("hunter2"), "{shown}");
-    let keys: Vec<&str> = shown.lines().map(|line| line.split_once(": ").unwrap().0).collect();
+    let mut keys: Vec<&str> = shown.lines().map(|line| line.split_once(": ").unwrap().0).collect();
     let mut wanted = vec![
         "pubic_url",
         "public_url",
@@ -159,9 +161,9 @@ backend = "http://u:hunter2@h/"
         "mcp[2].headers.X-A",
         "mcp[2].headers.Connection",
     ];
-    let (mut found, _) = (keys.clone(), wanted.sort_unstable());
-    found.sort_unstable();
-    assert_eq!(found, wanted, "\n{shown}");
+    wanted.sort_unstable();
+    keys.sort_unstable();
+    assert_eq!(keys, wanted, "\n{shown}");
     for says in [
         "pubic_url: unknown key; did you mean \"public_url\"?",
         "store.prefix: unknown key; did you mean \"key_prefix\"?",
