@@ -81,3 +81,36 @@ where
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::http::HeaderMap;
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    /// Two chunks of three bytes and a trailer.
+    fn body() -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
+        let frames =
+            [Frame::data("abc".into()), Frame::data("def".into()), Frame::trailers(HeaderMap::new())];
+        StreamBody::new(futures_util::stream::iter(frames.map(Ok)))
+    }
+
+    #[tokio::test]
+    async fn trailers_do_not_pass() {
+        assert!(body().collect().await.unwrap().trailers().is_some());
+        let passed = Passing::unbounded(body()).collect().await.unwrap();
+        assert!(passed.trailers().is_none());
+        assert_eq!(passed.to_bytes(), "abcdef");
+    }
+
+    #[tokio::test]
+    async fn the_bound_itself_is_within() {
+        for (max, over) in [(6, false), (5, true)] {
+            let exceeded = Exceeded::default();
+            let passed = Passing::bounded(body(), max, exceeded.clone()).collect().await;
+            assert_eq!((passed.is_err(), exceeded.is_set()), (over, over), "{max}");
+        }
+    }
+}
