@@ -1,0 +1,176 @@
+//! The command line: arguments, exit codes and how errors look.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Args, Parser, Subcommand};
+
+use crate::command;
+use crate::config::Faults;
+use crate::log::{self, LogFormat};
+
+/// Login for MCP servers: an OAuth 2.1 gateway in front of any of them.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-login", version)]
+pub struct Cli {
+    /// How a line of the log looks (on stderr; `RUST_LOG` says how much)
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Everything on this machine, nothing to configure: a sign-in service, an MCP server and the gateway
+    Demo(DemoArgs),
+    /// Run the gateway
+    Serve(ConfigArgs),
+    /// Look at a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The services people can sign in to, and what each needs
+    Providers(ProvidersArgs),
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the gateway listens on 127.0.0.1
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// Keep logins here, also after the end [default: a temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration file [default: mcp-login.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say everything that is wrong with a configuration
+    Check(CheckArgs),
+}
+
+/// `config check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `providers`
+#[derive(Debug, Args)]
+pub struct ProvidersArgs {
+    /// Only this one, in detail
+    pub name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where the configuration is: its `public_url` makes the callback URL.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Why a command ended without doing what it was asked for.
+#[derive(Debug)]
+pub enum Failure {
+    /// Exit code 2: what was typed, or what the configuration says.
+    Usage(String),
+    /// Exit code 1: it was right, and did not work.
+    Failed(anyhow::Error),
+    /// Exit code 2, and everything was said already.
+    Said,
+}
+
+impl Failure {
+    /// The process's exit code.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Said => 2,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        let lines: Vec<String> = faults.faults().iter().map(|fault| format!("  {fault}")).collect();
+        Self::Usage(format!("the configuration cannot be used:\n{}", lines.join("\n")))
+    }
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Also `--help` and `--version`, which are no errors.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            match &failure {
+                Failure::Usage(message) => print_error(message),
+                Failure::Failed(error) => print_error(&format!("{error:#}")),
+                Failure::Said => {}
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    log::init(cli.log_format).map_err(Failure::Usage)?;
+    // One crypto library for everything. It is an error only when there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match cli.command {
+        Command::Config(ConfigCommand::Check(args)) => command::config::check(&args),
+        Command::Providers(args) => command::providers::run(&args),
+        Command::Demo(args) => block_on(command::demo::run(args.port, args.data)),
+        Command::Serve(args) => block_on(command::serve::run(args)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Failed(error.into()))?.block_on(command)
+}
+
+fn print_error(message: &str) {
+    const RED: Style = AnsiColor::Red.on_default().bold();
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {message}");
+}
+
+/// Prints to stdout. A reader that has gone (`| head`) is no error.
+pub fn say(text: &str) {
+    let mut stdout = anstream::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}

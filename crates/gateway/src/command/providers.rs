@@ -1,0 +1,118 @@
+//! `providers`: the services people can sign in to, and what each needs.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use serde_json::json;
+
+use super::Source;
+use crate::cli::{Failure, ProvidersArgs, say};
+use crate::config::{nearest, public_url_of};
+
+/// What is shown where no configuration says it.
+const NO_PUBLIC_URL: &str = "https://mcp.example.com";
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProviderRow {
+    /// What `upstream.provider` says.
+    pub name: String,
+    /// What people call it.
+    pub display_name: String,
+    /// `oidc` or `oauth2`.
+    pub kind: String,
+    /// The keys of `[upstream]` it needs.
+    pub needs: Vec<String>,
+    /// What is asked for unless the configuration says otherwise.
+    pub scopes: Vec<String>,
+    /// What to know about refresh tokens there.
+    pub refresh: Option<String>,
+    /// How to get a client id there.
+    pub setup: String,
+}
+
+/// Every service. The seam to the library: to be made from its presets.
+#[must_use]
+pub fn rows() -> Vec<ProviderRow> {
+    let row = |name: &str, display_name: &str, kind: &str, needs: &[&str], setup: &str| ProviderRow {
+        name: name.to_owned(),
+        display_name: display_name.to_owned(),
+        kind: kind.to_owned(),
+        needs: ["client_id", "client_secret"].iter().chain(needs).map(|key| (*key).to_owned()).collect(),
+        scopes: Vec::new(),
+        refresh: None,
+        setup: setup.to_owned(),
+    };
+    let endpoints = ["authorization_endpoint", "token_endpoint", "userinfo_endpoint"];
+    let anywhere = "Register a web application at the service";
+    vec![
+        row(
+            "github",
+            "GitHub (OAuth app)",
+            "oauth2",
+            &[],
+            "Settings → Developer settings → OAuth Apps → New",
+        ),
+        row("github_app", "GitHub App", "oauth2", &[], "Settings → Developer settings → GitHub Apps → New"),
+        row("google", "Google", "oidc", &[], "console.cloud.google.com → APIs & Services → Credentials"),
+        row("oauth2", "any OAuth 2 service", "oauth2", &endpoints, anywhere),
+        row("oidc", "any OpenID Connect service", "oidc", &["issuer"], anywhere),
+    ]
+}
+
+/// `providers`
+pub fn run(args: &ProvidersArgs) -> Result<(), Failure> {
+    let source = Source::read(&args.config)?;
+    let public_url = public_url_of(&source.text, &source.environment);
+    let callback = format!("{}/callback", public_url.as_deref().unwrap_or(NO_PUBLIC_URL));
+    let rows = rows();
+    let Some(name) = &args.name else {
+        if args.json {
+            say(&json!({ "callback_url": callback, "providers": rows }).to_string());
+        } else {
+            say(&format!("{}\n\n{}", table(&rows), callback_line(&callback, public_url.is_some())));
+        }
+        return Ok(());
+    };
+    let Some(row) = rows.iter().find(|row| row.name == *name) else {
+        let hint = nearest(name, rows.iter().map(|row| row.name.as_str()));
+        let hint = hint.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        return Err(Failure::Usage(format!("no provider is called {name:?}{hint}")));
+    };
+    if args.json {
+        say(&json!({ "callback_url": callback, "provider": row }).to_string());
+    } else {
+        say(&format!("{}\n\n{}", detail(row), callback_line(&callback, public_url.is_some())));
+    }
+    Ok(())
+}
+
+fn callback_line(callback: &str, known: bool) -> String {
+    let note = if known { "" } else { "\n(with the public_url of your own configuration)" };
+    format!("Callback URL to enter at the provider: {callback}{note}")
+}
+
+/// All services, one a line.
+fn table(rows: &[ProviderRow]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["NAME", "SERVICE", "KIND", "NEEDS"]);
+    for row in rows {
+        table.add_row([&row.name, &row.display_name, &row.kind, &row.needs.join(", ")]);
+    }
+    table.trim_fmt()
+}
+
+/// One service, and the lines of configuration for it.
+fn detail(row: &ProviderRow) -> String {
+    let mut lines = vec![format!("{} ({})", row.display_name, row.kind), String::new(), row.setup.clone()];
+    lines.extend(row.refresh.iter().map(|refresh| format!("Refresh tokens: {refresh}")));
+    lines.extend([String::new(), "[upstream]".to_owned(), format!("provider = {:?}", row.name)]);
+    lines.extend(row.needs.iter().map(|key| match key.as_str() {
+        "client_secret" => "client_secret = { env = \"CLIENT_SECRET\" }".to_owned(),
+        key => format!("{key} = \"…\""),
+    }));
+    if !row.scopes.is_empty() {
+        lines.push(format!("scopes = {:?}   # the default", row.scopes));
+    }
+    lines.join("\n")
+}

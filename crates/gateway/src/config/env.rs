@@ -1,0 +1,142 @@
+//! Keys from the environment: `MCP_LOGIN_` and the path in upper case, joined by `__`.
+//!
+//! `MCP_LOGIN_STORE__URL`, `MCP_LOGIN_MCP__0__BACKEND`, `MCP_LOGIN_CLIENTS__REDIRECT_HOSTS=claude.ai,chatgpt.com`. What
+//! is written is read by the kind of the key: lists are comma separated, a table of names is an inline table
+//! (`MCP_LOGIN_MCP__0__HEADERS={ "X-Key" = "…" }`) or one variable per (lower-case) name, and a secret is the literal or,
+//! with `__ENV` or `__FILE` behind it, where it is.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::fault::Faults;
+use super::schema::{self, Key, Kind};
+use super::suggest;
+
+/// The environment, handed in so that tests need not change the real one.
+pub type Environment = BTreeMap<String, String>;
+
+/// What every name of ours begins with.
+pub const PREFIX: &str = "MCP_LOGIN_";
+/// How many entries a list of tables may have.
+const MAX_ENTRIES: usize = 64;
+
+/// The environment of this process.
+#[must_use]
+pub fn of_process() -> Environment {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Writes what the environment says over what the file says.
+pub fn overlay(table: &mut Table, environment: &Environment, faults: &mut Faults) {
+    for (name, value) in environment {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let lower = rest.to_ascii_lowercase();
+        let path: Vec<&str> = lower.split("__").collect();
+        if let Err(message) = write(table, schema::ROOT, &path, value) {
+            faults.push(name, message);
+        }
+    }
+}
+
+fn write(table: &mut Table, keys: &'static [Key], path: &[&str], value: &str) -> Result<(), String> {
+    let Some((&name, rest)) = path.split_first() else {
+        return Err("names a section: add __ and the key".to_owned());
+    };
+    let Some(key) = schema::find(keys, name) else {
+        let hint = suggest::nearest(name, schema::names(keys))
+            .map(|near| format!("; did you mean {}?", near.to_ascii_uppercase()))
+            .unwrap_or_default();
+        return Err(format!("there is no key {name:?} here{hint}"));
+    };
+    match key.kind {
+        Kind::Section(keys) => write(sub_table(table, name)?, keys, rest, value),
+        Kind::SectionByName(keys) => {
+            let Some((&entry, rest)) = rest.split_first() else {
+                return Err(format!("a name is missing: {PREFIX}{}__NAME__KEY", name.to_ascii_uppercase()));
+            };
+            write(sub_table(sub_table(table, name)?, entry)?, keys, rest, value)
+        }
+        Kind::Sections(keys) => {
+            let index = rest.first().and_then(|index| index.parse::<usize>().ok());
+            let Some(index) = index.filter(|index| *index < MAX_ENTRIES) else {
+                return Err(format!(
+                    "a number from 0 to {} belongs after {}",
+                    MAX_ENTRIES - 1,
+                    name.to_ascii_uppercase()
+                ));
+            };
+            let entries = table.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+            let Some(entries) = entries.as_array_mut() else { return Err(mismatch(name)) };
+            while entries.len() <= index {
+                entries.push(Value::Table(Table::new()));
+            }
+            let Some(entry) = entries[index].as_table_mut() else { return Err(mismatch(name)) };
+            write(entry, keys, &rest[1..], value)
+        }
+        kind => {
+            let written = leaf(table, name, kind, rest, value)?;
+            table.insert(name.to_owned(), written);
+            Ok(())
+        }
+    }
+}
+
+/// The new value at a key that is not a section.
+fn leaf(table: &Table, name: &str, kind: Kind, rest: &[&str], value: &str) -> Result<Value, String> {
+    match (kind, rest) {
+        (_, []) => whole(kind, value),
+        (Kind::Secret, [place @ ("env" | "file")]) => {
+            Ok(Value::Table(Table::from_iter([((*place).to_owned(), Value::String(value.to_owned()))])))
+        }
+        (Kind::TextByName | Kind::TextsByName | Kind::ValuesByName, [entry]) => {
+            let mut entries = table.get(name).and_then(Value::as_table).cloned().unwrap_or_default();
+            let written =
+                if kind == Kind::TextByName { Value::String(value.to_owned()) } else { list(value) };
+            entries.insert((*entry).to_owned(), written);
+            Ok(Value::Table(entries))
+        }
+        _ => Err(format!("nothing belongs below {name:?}")),
+    }
+}
+
+fn whole(kind: Kind, value: &str) -> Result<Value, String> {
+    match kind {
+        Kind::Texts | Kind::TextOrTexts => Ok(list(value)),
+        Kind::Bool => match value {
+            "true" => Ok(Value::Boolean(true)),
+            "false" => Ok(Value::Boolean(false)),
+            _ => Err("write true or false".to_owned()),
+        },
+        Kind::TextByName | Kind::TextsByName | Kind::ValuesByName | Kind::Opaque => inline_table(value),
+        _ => Ok(Value::String(value.to_owned())),
+    }
+}
+
+fn list(value: &str) -> Value {
+    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+}
+
+fn inline_table(value: &str) -> Result<Value, String> {
+    let wanted = || "write an inline table, such as { \"name\" = \"value\" }".to_owned();
+    let mut table = format!("value = {value}").parse::<Table>().map_err(|_| wanted())?;
+    match table.remove("value") {
+        Some(Value::Table(written)) if table.is_empty() => Ok(Value::Table(written)),
+        _ => Err(wanted()),
+    }
+}
+
+fn sub_table<'t>(table: &'t mut Table, name: &str) -> Result<&'t mut Table, String> {
+    table
+        .entry(name)
+        .or_insert_with(|| Value::Table(Table::new()))
+        .as_table_mut()
+        .ok_or_else(|| mismatch(name))
+}
+
+fn mismatch(name: &str) -> String {
+    format!("cannot be joined with the file, where {name:?} is something else")
+}

@@ -1,0 +1,169 @@
+//! The file as it is written: every key of the contract, nothing judged yet.
+//!
+//! [`super::check`] has looked at unknown keys and types before, to report all of them at once; serde refuses them here
+//! again, so that a key which one of the two does not know is found by the first test that uses it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // the keys are documented where they are judged, in `valid`
+pub struct Config {
+    pub public_url: Option<String>,
+    pub listen: Option<String>,
+    pub admin_listen: Option<String>,
+    pub store: Option<Store>,
+    pub upstream: Option<Upstream>,
+    pub upstreams: BTreeMap<String, Upstream>,
+    pub access: Option<Access>,
+    pub clients: Clients,
+    pub tokens: Tokens,
+    pub mcp: Vec<Mcp>,
+}
+
+/// A secret or where it is. No `Debug` of the literal.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum Secret {
+    Literal(mcp_login::core::Secret),
+    Place(SecretPlace),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("[secret]"),
+            Self::Place(place) => place.fmt(f),
+        }
+    }
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum SecretPlace {
+    /// In this environment variable.
+    Env(String),
+    /// In this file.
+    File(String),
+}
+
+/// `[store]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Store {
+    pub url: Option<Secret>,
+    pub key_prefix: Option<String>,
+}
+
+/// `[upstream]` and `[upstreams.NAME]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Upstream {
+    pub provider: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<Secret>,
+    pub scopes: Option<Vec<String>>,
+    pub issuer: Option<String>,
+    pub authorization_endpoint: Option<String>,
+    pub token_endpoint: Option<String>,
+    pub userinfo_endpoint: Option<String>,
+    pub revocation_endpoint: Option<String>,
+    pub subject: Option<OneOrMany>,
+    pub pkce: Option<String>,
+    pub client_auth: Option<String>,
+    pub auth_params: BTreeMap<String, String>,
+}
+
+/// A string or a list of strings.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    /// The list.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// `[access]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Access {
+    pub emails: Vec<String>,
+    pub email_domains: Vec<String>,
+    pub subjects: Vec<String>,
+    pub claims: BTreeMap<String, Vec<serde_json::Value>>,
+}
+
+/// `[clients]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Clients {
+    pub redirect_hosts: Option<Vec<String>>,
+    pub redirect_schemes: Option<Vec<String>>,
+    pub registration: Option<bool>,
+    pub metadata_documents: Option<bool>,
+    pub r#static: Vec<StaticClient>,
+}
+
+/// `[[clients.static]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct StaticClient {
+    pub client_id: Option<String>,
+    pub client_secret: Option<Secret>,
+    pub jwks: Option<toml::Table>,
+    pub jwks_uri: Option<String>,
+    pub redirect_uris: Option<Vec<String>>,
+    pub grant_types: Option<Vec<String>>,
+    pub scopes: Option<Vec<String>>,
+}
+
+/// `[tokens]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Tokens {
+    pub session_ttl: Option<String>,
+    pub code_ttl: Option<String>,
+    pub access_ttl: Option<String>,
+    pub refresh_ttl: Option<String>,
+    pub refresh_retry_window: Option<String>,
+}
+
+/// `[[mcp]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Mcp {
+    pub path: Option<String>,
+    pub backend: Option<String>,
+    pub command: Option<Vec<String>>,
+    pub env: Option<BTreeMap<String, String>>,
+    pub upstream: Option<String>,
+    pub auth: Option<String>,
+    pub public_methods: Option<Vec<String>>,
+    pub public_tools: Vec<String>,
+    pub scopes: Option<Vec<String>>,
+    pub tool_scopes: BTreeMap<String, Vec<String>>,
+    pub headers: BTreeMap<String, String>,
+}

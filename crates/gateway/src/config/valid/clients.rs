@@ -1,0 +1,92 @@
+//! `[clients]`: which clients may ask.
+
+use super::each;
+use crate::config::fault::Faults;
+use crate::config::raw;
+
+/// Which clients may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientsConfig {
+    /// Hosts of redirect URIs, in lower case, IPv6 in brackets; `*` is any https host. `None`: the known clients'.
+    pub redirect_hosts: Option<Vec<String>>,
+    /// Private-use schemes of redirect URIs (RFC 8252 §7.1), in lower case. `None`: the known clients'.
+    pub redirect_schemes: Option<Vec<String>>,
+    /// RFC 7591.
+    pub registration: bool,
+    /// Client ID Metadata Documents are wanted; this version does not offer them yet.
+    pub metadata_documents: bool,
+}
+
+/// Schemes that run code or read local data in a browser, or that are not private-use.
+const REFUSED_SCHEMES: [&str; 12] = [
+    "http",
+    "https",
+    "javascript",
+    "data",
+    "file",
+    "vbscript",
+    "blob",
+    "about",
+    "filesystem",
+    "ws",
+    "wss",
+    "mailto",
+];
+
+pub(super) fn judge(raw: raw::Clients, faults: &mut Faults) -> ClientsConfig {
+    for n in 0..raw.r#static.len() {
+        faults
+            .not_yet(format!("clients.static[{n}]"), "take it out; clients register themselves at /register");
+    }
+    if raw.metadata_documents == Some(true) {
+        // Not a fault: every client that has a metadata document also registers itself, so nothing stops working.
+        faults.warn(
+            "clients.metadata_documents",
+            "not in this version yet: clients register themselves instead",
+        );
+    }
+    let registration = raw.registration.unwrap_or(true);
+    if !registration {
+        faults.warn("clients.registration", "without registration no client can log in to this version");
+    }
+    ClientsConfig {
+        redirect_hosts: raw
+            .redirect_hosts
+            .map(|hosts| each(hosts, "clients.redirect_hosts", faults, check_host)),
+        redirect_schemes: raw
+            .redirect_schemes
+            .map(|schemes| each(schemes, "clients.redirect_schemes", faults, check_scheme)),
+        registration,
+        metadata_documents: raw.metadata_documents.unwrap_or(true),
+    }
+}
+
+fn check_host(written: &str) -> Result<String, String> {
+    if written == "*" {
+        return Ok(written.to_owned());
+    }
+    if written.contains('*') {
+        return Err("a host is whole: write each one, or \"*\" alone for any https host".to_owned());
+    }
+    if written.contains("://") {
+        return Err("only the host, without scheme and path".to_owned());
+    }
+    match url::Host::parse(written) {
+        // Parsing tells what is a host; a different spelling (`0x7f.1`, a port) would never match anything.
+        Ok(host) if host.to_string().eq_ignore_ascii_case(written) => Ok(host.to_string()),
+        _ => Err("not a host: write \"example.com\", \"127.0.0.1\" or \"[::1]\", without a port".to_owned()),
+    }
+}
+
+/// RFC 3986 §3.1.
+fn check_scheme(written: &str) -> Result<String, String> {
+    let scheme = written.to_ascii_lowercase();
+    let letters = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if !letters || !scheme.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err("not a scheme: write \"cursor\", without colon and slashes".to_owned());
+    }
+    if REFUSED_SCHEMES.contains(&scheme.as_str()) {
+        return Err("not a private-use scheme of a native app (RFC 8252 §7.1)".to_owned());
+    }
+    Ok(scheme)
+}

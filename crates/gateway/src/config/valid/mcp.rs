@@ -1,0 +1,262 @@
+//! `[[mcp]]`: the protected MCP servers.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderName;
+use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
+
+use super::check_http_url;
+use super::upstream::one_of;
+use crate::config::fault::Faults;
+use crate::config::{check, raw};
+use crate::proxy::{Template, check_configured_name, same_name};
+
+/// The public methods of `auth = "lazy"`, unless the file says otherwise.
+pub const DEFAULT_PUBLIC_METHODS: [&str; 8] = [
+    "initialize",
+    "notifications/initialized",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "prompts/list",
+];
+
+/// The paths of the authorization server itself: no MCP server can stand there.
+pub const OWN_PATHS: [&str; 11] = [
+    "/authorize",
+    "/consent",
+    "/callback",
+    "/token",
+    "/register",
+    "/revoke",
+    "/introspect",
+    "/account",
+    "/healthz",
+    "/readyz",
+    "/.well-known",
+];
+
+/// The path of a protected server: begins with a slash, does not end with one, and means itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpPath(String);
+
+impl McpPath {
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where a protected server is: an http or https URL without userinfo, query and fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendUrl(url::Url);
+
+impl BackendUrl {
+    /// The URL.
+    #[must_use]
+    pub const fn as_url(&self) -> &url::Url {
+        &self.0
+    }
+}
+
+/// Which requests need a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// Every one.
+    Required,
+    /// Discovery is public, calls need a user.
+    Lazy {
+        /// JSON-RPC methods that anybody may call.
+        public_methods: Vec<String>,
+        /// Tools that anybody may call.
+        public_tools: Vec<String>,
+    },
+}
+
+/// One protected MCP server.
+#[derive(Debug, Clone)]
+pub struct McpConfig {
+    /// Its path here; `public_url` + path is the OAuth `resource`.
+    pub path: McpPath,
+    /// Where it is.
+    pub backend: BackendUrl,
+    /// Which requests need a user.
+    pub auth: Auth,
+    /// The baseline a token needs.
+    pub scopes: Scopes,
+    /// Added to what the backend gets.
+    pub headers: Vec<(HeaderName, Template)>,
+}
+
+pub(super) fn judge(raw: Vec<raw::Mcp>, faults: &mut Faults) -> Option<Vec<McpConfig>> {
+    if raw.is_empty() {
+        faults.missing("mcp", "an MCP server to protect; write [[mcp]] with path and backend");
+    }
+    let mut taken: Vec<Option<String>> = Vec::new();
+    let mut servers = Vec::new();
+    for (n, raw) in raw.into_iter().enumerate() {
+        let key = format!("mcp[{n}]");
+        taken.push(raw.path.clone());
+        let others = taken[..n].iter().enumerate().filter_map(|(n, path)| Some((n, path.as_deref()?)));
+        servers.push(server(raw, &key, others, faults));
+    }
+    servers.into_iter().collect::<Option<Vec<_>>>().filter(|servers| !servers.is_empty())
+}
+
+fn server<'a>(
+    raw: raw::Mcp,
+    key: &str,
+    others: impl Iterator<Item = (usize, &'a str)>,
+    faults: &mut Faults,
+) -> Option<McpConfig> {
+    for (name, given) in [("command", raw.command.is_some()), ("env", raw.env.is_some())] {
+        if given {
+            faults.not_yet(
+                format!("{key}.{name}"),
+                "run the server behind an HTTP address and name that as backend",
+            );
+        }
+    }
+    if raw.upstream.is_some() {
+        faults.not_yet(format!("{key}.upstream"), "write one [upstream]; it serves every [[mcp]]");
+    }
+    if !raw.tool_scopes.is_empty() {
+        faults.not_yet(format!("{key}.tool_scopes"), "take it out; `scopes` is what every call needs");
+    }
+    let path = path(raw.path, &format!("{key}.path"), others, faults);
+    let backend = backend(raw.backend, raw.command.is_some(), &format!("{key}.backend"), faults);
+    let words = [("required", false), ("lazy", true)];
+    let lazy = match raw.auth {
+        None => Some(false),
+        written => one_of(written, &format!("{key}.auth"), &words, faults),
+    };
+    if lazy == Some(false) && (raw.public_methods.is_some() || !raw.public_tools.is_empty()) {
+        faults.warn(key, "public_methods and public_tools do nothing with auth = \"required\"");
+    }
+    let auth =
+        lazy.map(|lazy| if lazy { public(raw.public_methods, raw.public_tools) } else { Auth::Required });
+    let scopes = scopes(raw.scopes, &format!("{key}.scopes"), faults);
+    let headers = headers(raw.headers, &format!("{key}.headers"), faults);
+    Some(McpConfig { path: path?, backend: backend?, auth: auth?, scopes: scopes?, headers })
+}
+
+fn public(methods: Option<Vec<String>>, public_tools: Vec<String>) -> Auth {
+    let default = || DEFAULT_PUBLIC_METHODS.iter().map(|method| (*method).to_owned()).collect();
+    Auth::Lazy { public_methods: methods.unwrap_or_else(default), public_tools }
+}
+
+fn path<'a>(
+    written: Option<String>,
+    key: &str,
+    others: impl Iterator<Item = (usize, &'a str)>,
+    faults: &mut Faults,
+) -> Option<McpPath> {
+    let Some(path) = written else {
+        faults.missing(key, "where clients find this server, such as \"/mcp\"");
+        return None;
+    };
+    if let Err(message) = check_path(&path) {
+        faults.push(key, message);
+        return None;
+    }
+    if let Some(own) = OWN_PATHS.iter().find(|own| overlap(&path, own)) {
+        faults.push(
+            key,
+            format!("overlaps with {own}, which is the server's own: write another, such as \"/mcp\""),
+        );
+        return None;
+    }
+    for (n, other) in others {
+        if overlap(&path, other) {
+            faults.push(key, format!("overlaps with mcp[{n}].path ({other:?}): write another"));
+            return None;
+        }
+    }
+    Some(McpPath(path))
+}
+
+fn check_path(path: &str) -> Result<(), &'static str> {
+    let Some(rest) = path.strip_prefix('/') else { return Err("must begin with a slash: write \"/mcp\"") };
+    if rest.is_empty() {
+        return Err("the root is the authorization server's: write a path, such as \"/mcp\"");
+    }
+    if path.ends_with('/') {
+        return Err("ends with a slash: take it out");
+    }
+    if rest.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err("holds an empty, \".\" or \"..\" segment");
+    }
+    if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~@".contains(&b)) {
+        return Err("only letters, digits and - . _ ~ @ between the slashes");
+    }
+    Ok(())
+}
+
+/// Whether one is the other or stands under it. Without regard to case, which some proxies in front do not regard either.
+fn overlap(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    let under = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    under(&a, &b) || under(&b, &a)
+}
+
+fn backend(written: Option<String>, has_command: bool, key: &str, faults: &mut Faults) -> Option<BackendUrl> {
+    let Some(written) = written else {
+        if !has_command {
+            faults.missing(key, "the URL of the MCP server, such as \"http://127.0.0.1:3000/mcp\"");
+        }
+        return None;
+    };
+    match check_http_url(&written) {
+        Ok(url) if url.query().is_some() => {
+            faults.push(key, "holds a query: send what it says in `headers` instead");
+            None
+        }
+        Ok(url) => Some(BackendUrl(url)),
+        Err(message) => {
+            faults.push(key, message);
+            None
+        }
+    }
+}
+
+fn scopes(written: Option<Vec<String>>, key: &str, faults: &mut Faults) -> Option<Scopes> {
+    let written = written.unwrap_or_else(|| vec!["mcp".to_owned()]);
+    if written.iter().any(|name| name == OFFLINE_ACCESS) {
+        faults.push(
+            key,
+            "offline_access belongs to no resource; every client gets a refresh token: take it out",
+        );
+        return None;
+    }
+    let scopes = Scopes::from_names(written).ok();
+    if scopes.is_none() {
+        faults.push(key, "at most 64 names, without spaces, quotes and backslashes (RFC 6749 §3.3)");
+    }
+    scopes
+}
+
+fn headers(written: BTreeMap<String, String>, key: &str, faults: &mut Faults) -> Vec<(HeaderName, Template)> {
+    let mut headers: Vec<(HeaderName, Template)> = Vec::new();
+    for (name, template) in written {
+        let key = check::join(key, &name);
+        let parsed = match check_configured_name(&name) {
+            Err(message) => Err(message.to_owned()),
+            Ok(name) if headers.iter().any(|(other, _)| same_name(other.as_str(), name.as_str())) => {
+                Err("stands here twice: case, - and _ make no difference".to_owned())
+            }
+            Ok(name) => Template::parse(&template).map(|template| (name, template)),
+        };
+        match parsed {
+            Ok(header) => headers.push(header),
+            Err(message) => faults.push(key, message),
+        }
+    }
+    headers
+}

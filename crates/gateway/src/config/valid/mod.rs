@@ -1,0 +1,151 @@
+//! The configuration in types that cannot be wrong.
+
+mod access;
+mod clients;
+mod mcp;
+mod public_url;
+mod store;
+mod tokens;
+mod upstream;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+pub use access::AccessConfig;
+pub use clients::ClientsConfig;
+pub use mcp::{Auth, BackendUrl, DEFAULT_PUBLIC_METHODS, McpConfig, McpPath, OWN_PATHS};
+pub use public_url::PublicUrl;
+pub use store::StoreConfig;
+pub use tokens::Lifetimes;
+pub use upstream::{ClientAuth, Pkce, UpstreamConfig};
+
+use super::fault::Faults;
+use super::raw;
+use super::secret::Places;
+
+/// What is judged against.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Where secrets are fetched from.
+    pub places: Places<'a>,
+    /// The names that `upstream.provider` may have.
+    pub providers: &'a [&'a str],
+}
+
+/// A configuration without faults.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The issuer; every public URL starts with it.
+    pub public_url: PublicUrl,
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// Where grants are kept.
+    pub store: StoreConfig,
+    /// The service the user signs in to.
+    pub upstream: UpstreamConfig,
+    /// Who may finish a login.
+    pub access: AccessConfig,
+    /// Which clients may ask.
+    pub clients: ClientsConfig,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// The protected MCP servers: at least one, on paths that do not overlap.
+    pub mcp: Vec<McpConfig>,
+}
+
+impl Config {
+    /// Judges all of it. `None` only when there are faults.
+    pub(super) fn judge(raw: raw::Config, context: &Context<'_>, faults: &mut Faults) -> Option<Self> {
+        let public_url = PublicUrl::judge(raw.public_url, faults);
+        let listen = listen(raw.listen.as_deref(), faults);
+        if raw.admin_listen.is_some() {
+            faults.not_yet("admin_listen", "leave it out; /healthz and /readyz are on the main listener");
+        }
+        let store = store::judge(raw.store.unwrap_or_default(), context, faults);
+        for name in raw.upstreams.keys() {
+            faults.not_yet(format!("upstreams.{name}"), "write one [upstream]; it serves every [[mcp]]");
+        }
+        if raw.upstream.is_none() && raw.upstreams.is_empty() {
+            faults.missing("upstream", "the service people sign in to; write [upstream] with its provider");
+        }
+        let upstream = raw.upstream.and_then(|upstream| upstream::judge(upstream, context, faults));
+        let access = access::judge(raw.access.unwrap_or_default(), faults);
+        let clients = clients::judge(raw.clients, faults);
+        let lifetimes = tokens::judge(raw.tokens, faults);
+        let mcp = mcp::judge(raw.mcp, faults);
+        Some(Self {
+            public_url: public_url?,
+            listen: listen?,
+            store: store?,
+            upstream: upstream?,
+            access,
+            clients,
+            lifetimes: lifetimes?,
+            mcp: mcp?,
+        })
+    }
+}
+
+fn listen(written: Option<&str>, faults: &mut Faults) -> Option<SocketAddr> {
+    let Some(written) = written else { return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))) };
+    let address = written.parse().ok();
+    if address.is_none() {
+        faults
+            .push("listen", "not an address: write IP:PORT, such as \"127.0.0.1:8080\" or \"0.0.0.0:8080\"");
+    }
+    address
+}
+
+/// A URL of the scheme http or https that names a host, without userinfo and fragment. The message says what is wrong.
+fn check_http_url(written: &str) -> Result<url::Url, &'static str> {
+    if written.bytes().any(|b| b <= b' ' || b == b'\\' || b == 0x7F) {
+        return Err("holds a space, a backslash or a control character");
+    }
+    let url: url::Url = written.parse().map_err(|_| "not a URL: write https://host/path")?;
+    if !matches!(url.scheme(), "http" | "https") || !written.contains("://") {
+        return Err("not an http or https URL");
+    }
+    // An empty userinfo (`https://@host`) leaves no trace in the parsed URL, so the text is looked at.
+    if authority(written).contains('@') {
+        return Err("holds a user name or password: take it out");
+    }
+    if url.fragment().is_some() {
+        return Err("holds a fragment: take out # and what follows");
+    }
+    if url.port() == Some(0) {
+        return Err("names port 0");
+    }
+    Ok(url)
+}
+
+/// What stands between `://` and the path.
+fn authority(written: &str) -> &str {
+    let rest = written.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Whether the URL's host is this machine: the only place for plain http.
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Adds a fault for every entry of a list that `check` refuses, and gives the accepted ones.
+fn each<T>(
+    written: Vec<String>,
+    key: &str,
+    faults: &mut Faults,
+    check: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    let mut accepted = Vec::with_capacity(written.len());
+    for (n, entry) in written.into_iter().enumerate() {
+        match check(&entry) {
+            Ok(value) => accepted.push(value),
+            Err(message) => faults.push(format!("{key}[{n}]"), message),
+        }
+    }
+    accepted
+}

@@ -1,0 +1,88 @@
+//! `[store]`: where grants are kept.
+
+use mcp_login::core::Secret;
+
+use super::Context;
+use crate::config::fault::Faults;
+use crate::config::secret;
+
+/// Where grants are kept.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `memory:`, `file:PATH`, `redis://…` or `rediss://…`; it may hold a password.
+    pub url: Secret,
+    /// What every key begins with, on Redis.
+    pub key_prefix: String,
+}
+
+const DEFAULT_URL: &str = "file:mcp-login.db";
+const DEFAULT_PREFIX: &str = "mcp-login:";
+const KEY: &str = "store.url";
+/// How the variables of hosted Upstash stores are called; both of a pair are needed to use one.
+const UPSTASH: [(&str, &str); 2] =
+    [("KV_REST_API_URL", "KV_REST_API_TOKEN"), ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")];
+
+pub(super) fn judge(
+    raw: crate::config::raw::Store,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<StoreConfig> {
+    let key_prefix = raw.key_prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+    if key_prefix.len() > 64
+        || !key_prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b":_-{}.".contains(&b))
+    {
+        faults.push("store.key_prefix", "at most 64 of the characters A-Z a-z 0-9 : _ - . { }");
+    }
+    let url = match raw.url {
+        Some(url) => secret::fetch(url, context.places, KEY, faults).map(|url| (KEY.to_owned(), url)),
+        None if faults.concerns(KEY) => None,
+        None => Some(from_environment(context, faults)?),
+    };
+    let (key, url) = url?;
+    if let Err(message) = check(url.expose_secret()) {
+        faults.push(key, message);
+        return None;
+    }
+    if url.expose_secret() == "memory:" {
+        faults.warn(key, "everybody has to log in again after a restart");
+    }
+    Some(StoreConfig { url, key_prefix })
+}
+
+/// What hosting platforms set, when the file names no store.
+fn from_environment(context: &Context<'_>, faults: &mut Faults) -> Option<(String, Secret)> {
+    let environment = context.places.environment;
+    let given = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    if let Some(url) = given("REDIS_URL") {
+        return Some(("REDIS_URL".to_owned(), Secret::new(url.as_str())));
+    }
+    for (url, token) in UPSTASH {
+        if given(url).is_some() || given(token).is_some() {
+            faults.not_yet(url, "set store.url (or REDIS_URL) to the rediss:// address of the same database");
+            return None;
+        }
+    }
+    Some((KEY.to_owned(), Secret::new(DEFAULT_URL)))
+}
+
+/// Never shows the URL: it may hold a password.
+fn check(url: &str) -> Result<(), String> {
+    const KINDS: &str = "write \"file:PATH\", \"memory:\", \"redis://HOST:PORT\" or \"rediss://HOST:PORT\"";
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err(format!("not a store: {KINDS}"));
+    };
+    match scheme {
+        "memory" if rest.is_empty() => Ok(()),
+        "memory" => Err("nothing belongs behind \"memory:\"".to_owned()),
+        "file" if rest.is_empty() || rest.contains('\0') => Err("a path belongs behind \"file:\"".to_owned()),
+        "file" => Ok(()),
+        "redis" | "rediss" => match url.parse::<url::Url>() {
+            Ok(parsed) if parsed.has_host() && parsed.host_str() != Some("") => Ok(()),
+            _ => Err(format!("not a Redis URL: write \"{scheme}://[USER:PASSWORD@]HOST[:PORT][/DATABASE]\"")),
+        },
+        "redis+cluster" | "redis+sentinel" | "upstash+https" | "upstash+http" => {
+            Err(format!("{scheme} is not in this version yet: {KINDS}"))
+        }
+        _ => Err(format!("not a store that is known: {KINDS}")),
+    }
+}

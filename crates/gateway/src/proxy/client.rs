@@ -1,0 +1,136 @@
+//! The HTTP client towards backends: HTTP/1.1, with or without TLS.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::BoxError;
+use axum::body::Body;
+use axum::http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::body::Passing;
+use super::error::ProxyError;
+
+/// Node closes idle connections after 5 s: ours are gone before, so that no request meets a closing one.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+const MAX_IDLE_PER_HOST: usize = 256;
+
+/// How long a backend may take. There is no bound for a whole answer: event streams stay open for hours.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Until the connection stands, TLS included.
+    pub connect: Duration,
+    /// From there until the head of the answer.
+    pub response: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), response: Duration::from_secs(300) }
+    }
+}
+
+/// Connections to backends, shared by every proxy. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct BackendClient {
+    client: Client<Within<HttpsConnector<HttpConnector>>, Passing<Body>>,
+    timeouts: Timeouts,
+}
+
+impl BackendClient {
+    /// A client that trusts what the operating system trusts. It needs the process's crypto provider.
+    pub fn new(timeouts: Timeouts) -> anyhow::Result<Self> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(timeouts.connect));
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        let https = HttpsConnectorBuilder::new()
+            .try_with_platform_verifier()
+            .context("the certificates that this system trusts cannot be read")?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        // A request that met a closing connection before a byte of it was sent is sent again on another one: that is this
+        // client's own rule, and the only retry there is.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+            .build(Within { inner: https, limit: timeouts.connect });
+        Ok(Self { client, timeouts })
+    }
+
+    /// The answer, once its head is there. Dropping the future or the answer's body closes the connection.
+    pub(super) async fn send(
+        &self,
+        request: Request<Passing<Body>>,
+    ) -> Result<Response<Incoming>, ProxyError> {
+        let sent = self.client.request(request);
+        let Ok(answered) = tokio::time::timeout(self.timeouts.connect + self.timeouts.response, sent).await
+        else {
+            return Err(ProxyError::ResponseTimeout);
+        };
+        answered.map_err(|error| {
+            let timed_out = chain(&error).any(is_timeout);
+            // The body came from the client, so it is the client's fault when it fails.
+            if chain(&error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {
+                return ProxyError::BodyBroken;
+            }
+            tracing::warn!(error = %chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": "), "backend");
+            match (error.is_connect(), timed_out) {
+                (true, true) => ProxyError::ConnectTimeout,
+                (true, false) => ProxyError::BackendUnreachable,
+                _ => ProxyError::BackendBroke,
+            }
+        })
+    }
+}
+
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.is::<ConnectTimedOut>()
+        || error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the connection did not stand in time")]
+struct ConnectTimedOut;
+
+/// A connector with a bound for all of it: the TCP connector's own bound does not cover TLS.
+#[derive(Debug, Clone)]
+struct Within<C> {
+    inner: C,
+    limit: Duration,
+}
+
+impl<C> tower::Service<Uri> for Within<C>
+where
+    C: tower::Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = tokio::time::timeout(self.limit, self.inner.call(uri));
+        Box::pin(async move { connecting.await.unwrap_or_else(|_| Err(Box::new(ConnectTimedOut))) })
+    }
+}

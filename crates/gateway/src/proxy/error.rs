@@ -1,0 +1,126 @@
+//! Why a request was not passed on, or its answer not passed back.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mcp_login::resource::UpstreamTokenError;
+use serde_json::json;
+
+/// Why a request was not passed on, or its answer not passed back. The text goes to the client: it names no address.
+///
+/// The answer made from it carries it as an extension, so that a layer in front can finish [`Self::LoginNeeded`] with the
+/// challenge that only it can write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyError {
+    /// 400
+    #[error("the path leads outside of this MCP server")]
+    BadPath,
+    /// 405: TRACE would show the client the headers that the gateway added.
+    #[error("this method is not passed on")]
+    MethodNotAllowed,
+    /// 413
+    #[error("the request body is longer than {limit} bytes")]
+    BodyTooLarge {
+        /// The bound, in bytes.
+        limit: u64,
+    },
+    /// 400
+    #[error("the request body ended early or is not valid HTTP")]
+    BodyBroken,
+    /// 401, still without its `WWW-Authenticate`.
+    #[error("the login at the upstream service has ended: sign in again")]
+    LoginNeeded,
+    /// 503 with `Retry-After`.
+    #[error("the upstream service cannot be reached: try again")]
+    UpstreamUnavailable {
+        /// How long to wait, where the upstream said so.
+        retry_after: Option<Duration>,
+    },
+    /// 502
+    #[error(
+        "the MCP server behind this gateway cannot be reached; its operator should see that it runs and that mcp.backend names it"
+    )]
+    BackendUnreachable,
+    /// 502
+    #[error(
+        "the MCP server behind this gateway broke off or did not answer in HTTP; its operator finds the reason in its log"
+    )]
+    BackendBroke,
+    /// 504
+    #[error(
+        "the MCP server behind this gateway did not accept the connection in time; its operator should see that it runs and that mcp.backend names it"
+    )]
+    ConnectTimeout,
+    /// 504
+    #[error("the MCP server behind this gateway did not begin to answer in time")]
+    ResponseTimeout,
+}
+
+/// What `Retry-After` says when the upstream did not.
+const DEFAULT_RETRY: Duration = Duration::from_secs(5);
+const MAX_RETRY: Duration = Duration::from_secs(60 * 60);
+
+impl ProxyError {
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::BadPath | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LoginNeeded => StatusCode::UNAUTHORIZED,
+            Self::UpstreamUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BackendUnreachable | Self::BackendBroke => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The error code, in OAuth's words (RFC 6749 §4.1.2.1, RFC 6750 §3.1).
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadPath | Self::MethodNotAllowed | Self::BodyTooLarge { .. } | Self::BodyBroken => {
+                "invalid_request"
+            }
+            Self::LoginNeeded => "invalid_token",
+            Self::BackendBroke => "server_error",
+            Self::UpstreamUnavailable { .. }
+            | Self::BackendUnreachable
+            | Self::ConnectTimeout
+            | Self::ResponseTimeout => "temporarily_unavailable",
+        }
+    }
+}
+
+impl From<UpstreamTokenError> for ProxyError {
+    fn from(error: UpstreamTokenError) -> Self {
+        match error {
+            UpstreamTokenError::LoginNeeded => Self::LoginNeeded,
+            UpstreamTokenError::Unavailable { retry_after } => Self::UpstreamUnavailable { retry_after },
+        }
+    }
+}
+
+impl IntoResponse for ProxyError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.code(), "error_description": self.to_string() });
+        let mut response = (self.status(), Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match &self {
+            Self::UpstreamUnavailable { retry_after } => {
+                let wait = retry_after.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY);
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            }
+            Self::MethodNotAllowed => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,134 @@
+//! One request, there and back.
+
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use mcp_login::core::Secret;
+use mcp_login::resource::{Caller, MaybeCaller};
+
+use super::body::{Exceeded, Passing};
+use super::client::BackendClient;
+use super::error::ProxyError;
+use super::headers::{self, X_REQUEST_ID};
+use super::target::Target;
+use super::template::{Template, Values};
+use super::{ProxyOptions, RequestId};
+
+/// What one mount needs to pass requests on.
+#[derive(Debug)]
+pub(super) struct Forward {
+    client: BackendClient,
+    target: Target,
+    scheme: &'static str,
+    host: HeaderValue,
+    names: Vec<HeaderName>,
+    templates: Vec<(HeaderName, Template)>,
+    max_body: u64,
+}
+
+impl Forward {
+    pub(super) fn new(options: ProxyOptions, client: BackendClient) -> Self {
+        Self {
+            client,
+            target: Target::new(&options.mount, &options.backend),
+            scheme: options.public_scheme,
+            host: options.public_host,
+            names: options.headers.iter().map(|(name, _)| name.clone()).collect(),
+            templates: options.headers,
+            max_body: options.max_body,
+        }
+    }
+
+    /// Where this mount leads, for the log.
+    pub(super) fn origin(&self) -> &str {
+        self.target.origin()
+    }
+
+    pub(super) async fn pass(
+        &self,
+        asked: Request<Body>,
+        id: &RequestId,
+    ) -> Result<Response<Body>, ProxyError> {
+        if matches!(*asked.method(), Method::CONNECT | Method::TRACE) {
+            return Err(ProxyError::MethodNotAllowed);
+        }
+        let exceeded = Exceeded::default();
+        let request = self.request(asked, id, &exceeded).await?;
+        let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
+        let answer = match self.client.send(request).await {
+            Err(_) if exceeded.is_set() => return Err(too_large),
+            answer => answer?,
+        };
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for that: `Upgrade` is not passed on.
+            return Err(ProxyError::BackendBroke);
+        }
+        let (parts, body) = answer.into_parts();
+        let mut response = Response::new(Body::new(Passing::unbounded(body)));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers;
+        headers::clean_response(response.headers_mut());
+        Ok(response)
+    }
+
+    /// The request that the backend gets: a new one, with what is known to be right of the old one.
+    async fn request(
+        &self,
+        asked: Request<Body>,
+        id: &RequestId,
+        exceeded: &Exceeded,
+    ) -> Result<Request<Passing<Body>>, ProxyError> {
+        let (parts, body) = asked.into_parts();
+        let target = self.target.of(&parts.uri).map_err(|_| ProxyError::BadPath)?;
+        if body.size_hint().lower() > self.max_body || announced(&parts.headers) > self.max_body {
+            return Err(ProxyError::BodyTooLarge { limit: self.max_body });
+        }
+        let caller = match parts.extensions.get::<Caller>() {
+            Some(caller) => Some(caller),
+            None => parts.extensions.get::<MaybeCaller>().and_then(|caller| caller.0.as_ref()),
+        };
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+
+        let mut headers = parts.headers;
+        headers::clean_request(&mut headers, &self.names);
+        if let Some(caller) = caller {
+            headers::set_identity(&mut headers, caller);
+        }
+        headers::set_origin(&mut headers, peer, self.scheme, &self.host);
+        headers.insert(X_REQUEST_ID, id.0.clone());
+        let token = self.upstream_token(caller).await?;
+        let values = caller.map(|caller| Values { caller, upstream_token: token.as_ref() });
+        for (name, template) in &self.templates {
+            if let Some(value) = template.fill(values) {
+                headers.insert(name, value);
+            } else {
+                tracing::debug!(header = %name, "left out: a value is missing");
+            }
+        }
+
+        let mut request = Request::new(Passing::bounded(body, self.max_body, exceeded.clone()));
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = target;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// Asked for only where a header wants it: it may cost a refresh at the upstream.
+    async fn upstream_token(&self, caller: Option<&Caller>) -> Result<Option<Secret>, ProxyError> {
+        match caller {
+            Some(caller) if self.templates.iter().any(|(_, template)| template.needs_upstream_token()) => {
+                Ok(Some(caller.upstream_token().await?))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The length that the client announced.
+fn announced(headers: &axum::http::HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or_default()
+}

@@ -1,0 +1,146 @@
+//! The way from a protected path to the MCP server behind it: bytes are passed on as they come, in both directions, and
+//! only headers are changed. Who may pass is not decided here: a layer in front puts the [`Caller`] into the request.
+//!
+//! [`Caller`]: mcp_login::resource::Caller
+
+mod body;
+mod client;
+mod error;
+mod forward;
+mod headers;
+mod target;
+mod template;
+
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Request};
+use axum::response::{IntoResponse, Response};
+use url::Url;
+
+pub use client::{BackendClient, Timeouts};
+pub use error::ProxyError;
+pub use headers::{check_configured_name, same_name};
+pub use template::{Template, Values};
+
+use forward::Forward;
+
+/// The largest request body unless set otherwise: 32 MiB.
+pub const DEFAULT_MAX_BODY: u64 = 32 * 1024 * 1024;
+
+/// What one proxy passes where.
+#[derive(Debug, Clone)]
+pub struct ProxyOptions {
+    /// The path under which requests arrive, as the request line has it.
+    pub mount: String,
+    /// Where they go: http or https, without userinfo, query and fragment.
+    pub backend: Url,
+    /// `http` or `https`: what `X-Forwarded-Proto` says.
+    pub public_scheme: &'static str,
+    /// What `X-Forwarded-Host` says.
+    pub public_host: HeaderValue,
+    /// Headers to add; what a client sends under these names is dropped.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// The largest request body, in bytes.
+    pub max_body: u64,
+}
+
+/// What one request is called in the logs, the backend's and the client's. A layer in front may put one into the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// A new one: 32 hexadecimal digits. Not a secret, and not to be guessed from the last one either.
+    #[must_use]
+    pub fn new() -> Self {
+        let half = || RandomState::new().hash_one(Instant::now());
+        let id = format!("{:016x}{:016x}", half(), half());
+        Self(HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none")))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One protected path's way to its backend: a service that never fails, errors are answers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    forward: Arc<Forward>,
+    mount: Arc<str>,
+}
+
+impl Proxy {
+    /// A proxy.
+    #[must_use]
+    pub fn new(options: ProxyOptions, client: BackendClient) -> Self {
+        let mount = options.mount.as_str().into();
+        Self { forward: Arc::new(Forward::new(options, client)), mount }
+    }
+
+    /// A router that answers the mount and everything under it. Layers of protection go on top.
+    pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
+        let mount = self.mount.clone();
+        Router::new()
+            .route_service(&mount, self.clone())
+            .route_service(&format!("{mount}/"), self.clone())
+            .route_service(&format!("{mount}/{{*rest}}"), self)
+    }
+
+    /// Passes one request on and gives the answer, whose body still comes in.
+    pub async fn pass(&self, request: Request<Body>) -> Response {
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+        let method = request.method().clone();
+        let begin = Instant::now();
+        let result = self.forward.pass(request, &id).await;
+        let milliseconds = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (request_id, mcp) = (id.as_str(), &*self.mount);
+        let mut response = match result {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                tracing::debug!(request_id, mcp, %method, status, milliseconds, "passed on");
+                response
+            }
+            Err(error) => {
+                let (status, backend) = (error.status(), self.forward.origin());
+                if status.is_server_error() {
+                    tracing::warn!(request_id, mcp, backend, %method, status = status.as_u16(), milliseconds, "{error}");
+                } else {
+                    tracing::debug!(request_id, mcp, %method, status = status.as_u16(), milliseconds, "{error}");
+                }
+                error.into_response()
+            }
+        };
+        response.headers_mut().insert(headers::X_REQUEST_ID, id.0);
+        response
+    }
+}
+
+impl tower::Service<Request<Body>> for Proxy {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let proxy = self.clone();
+        Box::pin(async move { Ok(proxy.pass(request).await) })
+    }
+}

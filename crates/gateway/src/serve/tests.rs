@@ -1,0 +1,125 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use axum::body::Bytes;
+use axum::routing::get;
+use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    ended: JoinHandle<()>,
+    /// What `/slow` waits for.
+    release: Arc<Notify>,
+    /// Told when `/slow` has begun.
+    begun: Arc<Notify>,
+}
+
+async fn start(limits: Limits) -> Server {
+    let (release, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (go, started) = (Arc::clone(&release), Arc::clone(&begun));
+    let slow = move || async move {
+        started.notify_one();
+        go.notified().await;
+        "slow"
+    };
+    let endless = || async {
+        let first = futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"first"))]);
+        Body::from_stream(first.chain(futures_util::stream::pending()))
+    };
+    let app = Router::new()
+        .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
+        .route("/slow", get(slow))
+        .route("/endless", get(endless));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let ended = tokio::spawn(serve(listener, app, shutdown.clone(), limits));
+    Server { address, shutdown, ended, release, begun }
+}
+
+impl Server {
+    async fn send(&self, text: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(text).await.unwrap();
+        stream
+    }
+}
+
+async fn rest(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    // A reset is an end, too.
+    let _ =
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut text)).await.expect("an end");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[tokio::test]
+async fn both_versions_of_http_are_spoken_and_know_the_peer() {
+    let server = start(Limits::default()).await;
+    let url = format!("http://{}/", server.address);
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let h2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let h1 = reqwest::Client::builder().http1_only().build().unwrap();
+    for (client, version) in [(h2, axum::http::Version::HTTP_2), (h1, axum::http::Version::HTTP_11)] {
+        let answer = client.get(&url).send().await.unwrap();
+        assert_eq!(answer.version(), version);
+        assert_eq!(answer.text().await.unwrap(), "127.0.0.1");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_head_is_cut() {
+    let limits = Limits { header_read: Duration::from_millis(50), ..Limits::default() };
+    let server = start(limits).await;
+    for begin in [&b""[..], b"PRI * HTTP", b"GET / HTTP/1.1\r\nHost: h\r\n"] {
+        rest(server.send(begin).await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_beyond_its_bounds_is_refused() {
+    let server = start(Limits::default()).await;
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(101));
+    let answer = rest(server.send(many.as_bytes()).await).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+
+    // The HTTP library looks at its buffer between reads, so twice the bound is safely over it. It may close before all is
+    // sent; then the answer is lost in the reset.
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(256 * 1024));
+    let _ = stream.write_all(long.as_bytes()).await;
+    let answer = rest(stream).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_in_flight_finishes() {
+    let server = start(Limits::default()).await;
+    let idle = server.send(b"").await;
+    let stream = server.send(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    server.begun.notified().await;
+    server.shutdown.cancel();
+    assert!(rest(idle).await.is_empty());
+    server.release.notify_one();
+    assert!(rest(stream).await.ends_with("\r\n\r\nslow"));
+    server.ended.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_after_its_bound() {
+    let server = start(Limits { drain: Duration::from_millis(50), ..Limits::default() }).await;
+    let mut stream = server.send(b"GET /endless HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"first\r\n") {
+        assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+    }
+    server.shutdown.cancel();
+    server.ended.await.unwrap();
+    assert!(!rest(stream).await.contains("0\r\n\r\n"));
+}

@@ -1,0 +1,142 @@
+//! Every key can come from the environment.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::path::Path;
+
+use mcp_login_gateway::config::valid::Auth;
+use mcp_login_gateway::config::{Checked, Environment, Faults, Sources};
+
+const MINIMAL: [(&str, &str); 6] = [
+    ("MCP_LOGIN_PUBLIC_URL", "https://mcp.example.com"),
+    ("MCP_LOGIN_UPSTREAM__PROVIDER", "github"),
+    ("MCP_LOGIN_UPSTREAM__CLIENT_ID", "id"),
+    ("MCP_LOGIN_UPSTREAM__CLIENT_SECRET", "hunter2"),
+    ("MCP_LOGIN_MCP__0__PATH", "/mcp"),
+    ("MCP_LOGIN_MCP__0__BACKEND", "http://127.0.0.1:3000/mcp"),
+];
+
+fn check(text: &str, folder: &Path, more: &[(&str, &str)]) -> Result<Checked, Faults> {
+    let environment: Environment =
+        MINIMAL.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Sources { text, folder, environment: &environment, providers: &["github"] }.check()
+}
+
+#[track_caller]
+fn ok(more: &[(&str, &str)]) -> mcp_login_gateway::config::valid::Config {
+    check("", Path::new(""), more).unwrap_or_else(|faults| panic!("{faults}")).config
+}
+
+#[track_caller]
+fn fault(more: &[(&str, &str)]) -> String {
+    let faults = check("", Path::new(""), more).expect_err("a fault");
+    assert_eq!(faults.faults().len(), 1, "{faults}");
+    faults.to_string()
+}
+
+#[test]
+fn no_file_is_needed() {
+    let config = ok(&[]);
+    assert_eq!(config.upstream.client_secret.unwrap().expose_secret(), "hunter2");
+    assert_eq!(config.mcp[0].backend.as_url().as_str(), "http://127.0.0.1:3000/mcp");
+}
+
+#[test]
+fn values_are_read_by_the_kind_of_their_key() {
+    let config = ok(&[
+        ("MCP_LOGIN_CLIENTS__REDIRECT_HOSTS", "claude.ai, [::1],"),
+        ("MCP_LOGIN_CLIENTS__REGISTRATION", "true"),
+        ("MCP_LOGIN_TOKENS__ACCESS_TTL", "2h"),
+        ("MCP_LOGIN_MCP__0__AUTH", "lazy"),
+        ("MCP_LOGIN_MCP__0__PUBLIC_TOOLS", ""),
+        ("MCP_LOGIN_MCP__0__HEADERS", r#"{ "X-Key" = "{user.sub}", "X-B" = "b" }"#),
+        ("MCP_LOGIN_UPSTREAM__AUTH_PARAMS__PROMPT", "consent"),
+        ("MCP_LOGIN_UPSTREAM__SUBJECT", "userinfo:/id"),
+        ("MCP_LOGIN_ACCESS__CLAIMS__ORG", "acme,initech"),
+        ("MCP_LOGIN_MCP__1__PATH", "/other"),
+        ("MCP_LOGIN_MCP__1__BACKEND", "http://h/"),
+    ]);
+    assert_eq!(config.clients.redirect_hosts.unwrap(), ["claude.ai", "[::1]"]);
+    assert_eq!(config.lifetimes.access.as_secs(), 7200);
+    assert!(matches!(&config.mcp[0].auth, Auth::Lazy { public_methods, .. } if public_methods.len() == 8));
+    assert_eq!(config.mcp[0].headers.len(), 2);
+    assert_eq!(config.upstream.auth_params["prompt"], "consent");
+    assert_eq!(config.upstream.subject.unwrap(), ["userinfo:/id"]);
+    assert_eq!(config.access.claims["org"], ["acme", "initech"]);
+    assert_eq!(config.mcp[1].path.as_str(), "/other");
+}
+
+#[test]
+fn the_environment_stands_over_the_file() {
+    let text = "listen = \"127.0.0.1:1\"\n[[mcp]]\npath = \"/file\"\nauth = \"lazy\"";
+    let config = check(text, Path::new(""), &[("MCP_LOGIN_LISTEN", "0.0.0.0:2")]).unwrap().config;
+    assert_eq!(config.listen.to_string(), "0.0.0.0:2");
+    assert_eq!(config.mcp[0].path.as_str(), "/mcp");
+    assert!(matches!(config.mcp[0].auth, Auth::Lazy { .. }));
+}
+
+#[test]
+fn unknown_names_are_faults() {
+    assert!(fault(&[("MCP_LOGIN_LISTNE", "x")]).contains("did you mean LISTEN?"));
+    for name in [
+        "MCP_LOGIN_",
+        "MCP_LOGIN_STORE",
+        "MCP_LOGIN_STORE__",
+        "MCP_LOGIN_MCP__X__PATH",
+        "MCP_LOGIN_MCP__99__PATH",
+        "MCP_LOGIN_MCP__0",
+        "MCP_LOGIN_LISTEN__X",
+        "MCP_LOGIN_UPSTREAM__CLIENT_SECRET__URL",
+    ] {
+        assert!(fault(&[(name, "hunter2")]).starts_with(&format!("{name}: ")), "{name}");
+    }
+    ok(&[("MCP_LOGINX", "x"), ("OTHER", "x")]);
+}
+
+#[test]
+fn wrong_values_are_faults_without_the_value() {
+    for (name, value) in [
+        ("MCP_LOGIN_CLIENTS__REGISTRATION", "hunter2"),
+        ("MCP_LOGIN_MCP__0__HEADERS", "hunter2"),
+        ("MCP_LOGIN_MCP__0__HEADERS", "{ a = \"x\" }\nhunter2 = 1"),
+        ("MCP_LOGIN_LISTEN", "hunter2"),
+        ("MCP_LOGIN_STORE__URL", "hunter2"),
+        ("MCP_LOGIN_UPSTREAMS__GITHUB__CLIENT_ID", "hunter2"),
+    ] {
+        let shown = fault(&[(name, value)]);
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn secrets_are_fetched_from_where_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "from file\r\n").unwrap();
+    std::fs::write(folder.path().join("empty"), "\n").unwrap();
+    let secret = |more: &[(&str, &str)]| {
+        check("", folder.path(), more).map(|checked| checked.config.upstream.client_secret.unwrap())
+    };
+    let file = "MCP_LOGIN_UPSTREAM__CLIENT_SECRET__FILE";
+    let env = "MCP_LOGIN_UPSTREAM__CLIENT_SECRET__ENV";
+    assert_eq!(secret(&[(file, "secret")]).unwrap().expose_secret(), "from file");
+    assert_eq!(secret(&[(env, "S"), ("S", "from env")]).unwrap().expose_secret(), "from env");
+    for more in [&[(file, "empty")][..], &[(file, "absent")], &[(env, "S")], &[(env, "S"), ("S", "")]] {
+        let faults = secret(more).expect_err("a fault");
+        assert!(faults.concerns("upstream.client_secret"), "{faults}");
+    }
+}
+
+#[test]
+fn the_store_of_a_hosting_platform_is_understood() {
+    let url = |more: &[(&str, &str)]| ok(more).store.url.expose_secret().to_owned();
+    assert_eq!(url(&[("REDIS_URL", "redis://h:1")]), "redis://h:1");
+    assert_eq!(url(&[("REDIS_URL", "")]), "file:mcp-login.db");
+    assert_eq!(url(&[("REDIS_URL", "redis://h:1"), ("MCP_LOGIN_STORE__URL", "file:x")]), "file:x");
+    assert_eq!(url(&[("REDIS_URL", "redis://h:1"), ("KV_REST_API_URL", "https://u")]), "redis://h:1");
+    let upstash = [("KV_REST_API_URL", "https://u"), ("KV_REST_API_TOKEN", "hunter2")];
+    let shown = fault(&upstash);
+    assert!(
+        shown.starts_with("KV_REST_API_URL: not in this version yet") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert!(fault(&[("REDIS_URL", "hunter2")]).starts_with("REDIS_URL: "));
+}
