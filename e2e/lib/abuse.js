@@ -8,10 +8,10 @@ export function cases(table) {
   for (const [number, what, run] of table) test(`#${number} ${what}`, run);
 }
 
-/** Gateway settings for the abuse cases: two ordinary resources, one of them with a scope for a tool, and a lazy one. */
+/** Gateway settings for the abuse cases: an ordinary resource, one that needs more scope, and a lazy one. */
 export const RESOURCES = [
-  { path: '/mcp', auth: 'required', scopes: ['mcp'], tool_scopes: { add: ['mcp:write'] } },
-  { path: '/other', auth: 'required', scopes: ['mcp'] },
+  { path: '/mcp', auth: 'required', scopes: ['mcp'] },
+  { path: '/other', auth: 'required', scopes: ['mcp', 'mcp:write'] },
   { path: '/lazy', auth: 'lazy', scopes: ['mcp'] },
 ];
 

@@ -31,7 +31,6 @@ export function config({ url, listen, store, upstream, resources, extra = '' }) 
     lines.push('', '[[mcp]]', `path = ${text(resource.path)}`, `backend = ${text(resource.backend)}`);
     if (resource.auth) lines.push(`auth = ${text(resource.auth)}`);
     if (resource.scopes) lines.push(`scopes = ${list(resource.scopes)}`);
-    if (resource.tool_scopes) lines.push(`tool_scopes = ${table(resource.tool_scopes)}`);
     if (resource.headers) lines.push(`headers = ${table(resource.headers)}`);
   }
   return `${lines.join('\n')}\n\n${extra}\n`;

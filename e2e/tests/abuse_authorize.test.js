@@ -87,7 +87,7 @@ describe('authorize', () => {
       assert.ok((await first.code(person)).code);
       await consentPage(first, { redirect_uri: CLAUDE_TOO }, person);
       await consentPage(await newClient({ redirect_uris: [CLAUDE] }), {}, person);
-      await consentPage(first, { scope: 'mcp mcp:write' }, person);
+      await consentPage(first, { scope: 'mcp mcp:write', resource: `${w.gateway.url}/other` }, person);
     }],
     ...[
       ['without the token', (fields) => ({ decision: fields.decision }), {}],

@@ -97,11 +97,13 @@ describe('token', () => {
       checkError(await client.refresh(tokens.refresh_token, { scope: 'mcp mcp:write' }), 400, 'invalid_scope');
     }],
     [37, 'refresh with a narrower scope, and with offline_access', async () => {
-      const { tokens } = await client.login(person, { scope: 'mcp mcp:write' });
-      const narrow = await client.refresh(tokens.refresh_token, { scope: 'mcp' });
+      const writer = new OAuthClient(w.gateway.url, { resource: `${w.gateway.url}/other` });
+      const { tokens } = await writer.login(person, { scope: 'mcp mcp:write' });
+      assert.deepEqual(tokens.scope.split(' ').sort(), ['mcp', 'mcp:write']);
+      const narrow = await writer.refresh(tokens.refresh_token, { scope: 'mcp' });
       assert.equal(narrow.status, 200, narrow.text);
       assert.equal(narrow.json.scope, 'mcp');
-      const offline = await client.refresh(narrow.json.refresh_token, { scope: 'mcp offline_access' });
+      const offline = await writer.refresh(narrow.json.refresh_token, { scope: 'mcp offline_access' });
       assert.equal(offline.status, 200, offline.text);
     }],
     [38, 'another client’s refresh token', async () => {

@@ -3,6 +3,7 @@
 //! This crate is a program; its library half exists so that the program's own tests can reach the parts. To protect a server
 //! written in Rust, use the crate `mcp-login`.
 
+pub mod assemble;
 pub mod cli;
 pub mod command;
 pub mod config;

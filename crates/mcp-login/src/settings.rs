@@ -73,7 +73,7 @@ pub struct AccessRule {
     /// Stable identifiers at the upstream.
     pub subjects: Vec<String>,
     /// Claims that have to hold one of these values.
-    pub claims: BTreeMap<String, Vec<String>>,
+    pub claims: BTreeMap<String, Vec<Value>>,
 }
 
 impl AccessRule {
@@ -99,14 +99,8 @@ impl AccessRule {
 }
 
 /// Whether a claim is this value, or a list that has it.
-fn holds(claim: &Value, wanted: &str) -> bool {
-    match claim {
-        Value::String(text) => text == wanted,
-        Value::Number(number) => number.to_string() == wanted,
-        Value::Bool(flag) => flag.to_string() == wanted,
-        Value::Array(list) => list.iter().any(|item| !item.is_array() && holds(item, wanted)),
-        Value::Null | Value::Object(_) => false,
-    }
+fn holds(claim: &Value, wanted: &Value) -> bool {
+    claim == wanted || claim.as_array().is_some_and(|list| list.contains(wanted))
 }
 
 /// An MCP server as the metadata and the authorization endpoint see it.
@@ -168,8 +162,8 @@ mod tests {
         values.iter().map(|&value| value.to_owned()).collect()
     }
 
-    fn claims(name: &str, values: &[&str]) -> AccessRule {
-        AccessRule { claims: [(name.to_owned(), list(values))].into(), ..AccessRule::default() }
+    fn claims(name: &str, values: Vec<Value>) -> AccessRule {
+        AccessRule { claims: [(name.to_owned(), values)].into(), ..AccessRule::default() }
     }
 
     #[test]
@@ -196,11 +190,12 @@ mod tests {
 
     #[test]
     fn claims_hold_one_of_the_values() {
-        assert!(claims("org", &["acme"]).admits(&ada()));
-        assert!(claims("hd", &["x", "example.com"]).admits(&ada()));
-        assert!(claims("id", &["7"]).admits(&ada()));
-        assert!(!claims("org", &["acm"]).admits(&ada()));
-        assert!(!claims("missing", &["acme"]).admits(&ada()));
+        assert!(claims("org", vec![json!("acme")]).admits(&ada()));
+        assert!(claims("hd", vec![json!("x"), json!("example.com")]).admits(&ada()));
+        assert!(claims("id", vec![json!(7)]).admits(&ada()));
+        assert!(!claims("id", vec![json!("7")]).admits(&ada()));
+        assert!(!claims("org", vec![json!("acm")]).admits(&ada()));
+        assert!(!claims("missing", vec![json!("acme")]).admits(&ada()));
     }
 
     #[test]

@@ -2,14 +2,21 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anstyle::Style;
 use anyhow::Context;
 use axum::Router;
+use mcp_login::clock::SystemClock;
+use mcp_login::core::Secret;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use super::serve::application;
 use crate::cli::{Failure, say};
+use crate::config::{Environment, Sources};
+use crate::demo::notes;
+use crate::demo::sign_in::SignIn;
 use crate::proxy::RequestId;
 use crate::serve::{Limits, serve, shutdown_on_signals};
 
@@ -36,6 +43,9 @@ pub struct Parts {
     /// On [`Demo::notes`].
     pub notes: Router,
 }
+
+/// How the sign-in service knows the gateway.
+const CLIENT_ID: &str = "demo-gateway";
 
 /// The path of the MCP server at the gateway.
 pub const MCP_PATH: &str = "/mcp";
@@ -67,10 +77,61 @@ pub async fn run(port: u16, data: Option<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The seam to the demo's parts: `demo::sign_in` and `demo::notes`, and the gateway built as `serve` builds it.
-#[allow(clippy::unused_async)] // opening the store waits
-async fn assemble(_demo: &Demo) -> anyhow::Result<Parts> {
-    anyhow::bail!("the demo is not wired yet")
+/// The sign-in service, the notes, and the gateway built from a configuration as `serve` builds it.
+async fn assemble(demo: &Demo) -> anyhow::Result<Parts> {
+    // A new secret each time: it is between two parts of one process.
+    let client_secret = mcp_login::store::records::random_secret();
+    let callback = format!("{}/callback", demo.gateway);
+    let sign_in = SignIn::new(CLIENT_ID, client_secret.clone(), callback, Arc::new(SystemClock));
+    let notes = Router::new().route_service(MCP_PATH, notes::service());
+    let sources = Sources {
+        text: &configuration(demo, &client_secret),
+        folder: &demo.data,
+        environment: &Environment::default(),
+        providers: &["oauth2"],
+    };
+    let checked = sources.check()?;
+    Ok(Parts { gateway: application(&checked.config).await?, sign_in: sign_in.router(), notes })
+}
+
+/// What somebody would write who runs the same by hand.
+fn configuration(demo: &Demo, client_secret: &Secret) -> String {
+    // A JSON string is a TOML string, too.
+    let text = |value: &str| json!(value).to_string();
+    let sign_in = |path: &str| text(&format!("{}{path}", demo.sign_in));
+    format!(
+        r#"public_url = {public_url}
+
+[store]
+url = {store}
+
+[upstream]
+provider = "oauth2"
+client_id = "{CLIENT_ID}"
+client_secret = {client_secret}
+authorization_endpoint = {authorize}
+token_endpoint = {token}
+userinfo_endpoint = {userinfo}
+subject = ["userinfo:/sub"]
+scopes = ["profile", "email"]
+
+[clients]
+redirect_hosts = ["*", "localhost", "127.0.0.1", "[::1]"]
+
+[[mcp]]
+path = "{MCP_PATH}"
+backend = {backend}
+auth = "lazy"
+public_tools = ["about"]
+"#,
+        public_url = text(&demo.gateway),
+        store = text(&format!("file:{}", demo.data.join("mcp-login.db").display())),
+        client_secret = text(client_secret.expose_secret()),
+        authorize = sign_in("/authorize"),
+        token = sign_in("/token"),
+        userinfo = sign_in("/userinfo"),
+        backend = text(&format!("{}{MCP_PATH}", demo.notes)),
+    )
 }
 
 async fn bind(port: u16) -> std::io::Result<TcpListener> {

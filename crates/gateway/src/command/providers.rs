@@ -1,6 +1,7 @@
 //! `providers`: the services people can sign in to, and what each needs.
 
 use comfy_table::{ContentArrangement, Table, presets};
+use mcp_login::upstream::{self, Kind, Provider};
 use serde::Serialize;
 use serde_json::json;
 
@@ -30,33 +31,36 @@ pub struct ProviderRow {
     pub setup: String,
 }
 
-/// Every service. The seam to the library: to be made from its presets.
+/// Every service.
 #[must_use]
 pub fn rows() -> Vec<ProviderRow> {
-    let row = |name: &str, display_name: &str, kind: &str, needs: &[&str], setup: &str| ProviderRow {
-        name: name.to_owned(),
-        display_name: display_name.to_owned(),
-        kind: kind.to_owned(),
-        needs: ["client_id", "client_secret"].iter().chain(needs).map(|key| (*key).to_owned()).collect(),
-        scopes: Vec::new(),
-        refresh: None,
-        setup: setup.to_owned(),
-    };
-    let endpoints = ["authorization_endpoint", "token_endpoint", "userinfo_endpoint"];
-    let anywhere = "Register a web application at the service";
-    vec![
-        row(
-            "github",
-            "GitHub (OAuth app)",
-            "oauth2",
-            &[],
-            "Settings → Developer settings → OAuth Apps → New",
-        ),
-        row("github_app", "GitHub App", "oauth2", &[], "Settings → Developer settings → GitHub Apps → New"),
-        row("google", "Google", "oidc", &[], "console.cloud.google.com → APIs & Services → Credentials"),
-        row("oauth2", "any OAuth 2 service", "oauth2", &endpoints, anywhere),
-        row("oidc", "any OpenID Connect service", "oidc", &["issuer"], anywhere),
-    ]
+    upstream::all().iter().map(ProviderRow::of).collect()
+}
+
+impl ProviderRow {
+    fn of(provider: &Provider) -> Self {
+        let needs = [
+            ("client_id", true),
+            ("client_secret", true),
+            ("issuer", provider.kind == Kind::Oidc && provider.issuer.is_none()),
+            ("authorization_endpoint", provider.kind == Kind::OAuth2 && provider.authorization_endpoint.is_none()),
+            ("token_endpoint", provider.kind == Kind::OAuth2 && provider.token_endpoint.is_none()),
+            ("userinfo_endpoint", provider.kind == Kind::OAuth2 && provider.userinfo_endpoint.is_none()),
+        ];
+        Self {
+            name: provider.name.clone(),
+            display_name: provider.display_name.clone(),
+            kind: match provider.kind {
+                Kind::Oidc => "oidc",
+                Kind::OAuth2 => "oauth2",
+            }
+            .to_owned(),
+            needs: needs.into_iter().filter(|(_, needed)| *needed).map(|(key, _)| key.to_owned()).collect(),
+            scopes: provider.scopes.clone(),
+            refresh: provider.refresh.clone(),
+            setup: provider.setup.clone(),
+        }
+    }
 }
 
 /// `providers`

@@ -1,11 +1,16 @@
 //! `serve`: the gateway.
 
 use anyhow::Context;
-use axum::Router;
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use mcp_login::AuthServer;
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::Source;
+use crate::assemble::auth_server;
 use crate::cli::{ConfigArgs, Failure};
 use crate::config::valid::{Config, McpConfig, PublicUrl};
 use crate::proxy::{BackendClient, DEFAULT_MAX_BODY, Proxy, ProxyOptions, Timeouts};
@@ -34,18 +39,38 @@ pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
 
 /// The whole gateway: the authorization server, and each MCP server behind its protection.
 pub async fn application(config: &Config) -> anyhow::Result<Router> {
+    let auth = auth_server(config).await?;
     let client = BackendClient::new(Timeouts::default())?;
-    let mut protected = Vec::with_capacity(config.mcp.len());
+    let mut app = auth.router().merge(health(&auth));
     for mcp in &config.mcp {
-        protected.push((mcp, proxy(&config.public_url, mcp, &client)?.into_router()));
+        let proxy = proxy(&config.public_url, mcp, &client)?.into_router();
+        app = app.merge(proxy.route_layer(auth.protect(mcp.path.as_str())?));
     }
-    auth_server(config, protected).await
+    Ok(app.fallback(not_found))
+}
+
+/// `/healthz`: this process answers. `/readyz`: so does its store.
+fn health(auth: &AuthServer) -> Router {
+    let auth = auth.clone();
+    let ready = async move || match auth.ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be reached\n")
+        }
+    };
+    Router::new().route("/healthz", get(async || "alive\n")).route("/readyz", get(ready))
+}
+
+async fn not_found() -> impl IntoResponse {
+    let body = json!({"error": "not_found", "error_description": "there is nothing at this address"});
+    (StatusCode::NOT_FOUND, Json(body))
 }
 
 /// The way to one MCP server, not yet protected.
 fn proxy(public_url: &PublicUrl, mcp: &McpConfig, client: &BackendClient) -> anyhow::Result<Proxy> {
     let options = ProxyOptions {
-        mount: mcp.path.as_str().to_owned(),
+        mount: format!("{}{}", public_url.path().trim_end_matches('/'), mcp.path.as_str()),
         backend: mcp.backend.as_url().clone(),
         public_scheme: public_url.scheme(),
         public_host: HeaderValue::try_from(public_url.authority()).context("public_url: its host")?,
@@ -53,11 +78,4 @@ fn proxy(public_url: &PublicUrl, mcp: &McpConfig, client: &BackendClient) -> any
         max_body: DEFAULT_MAX_BODY,
     };
     Ok(Proxy::new(options, client.clone()))
-}
-
-/// The seam to the library: builds the authorization server from the configuration, puts its protection before each of
-/// the `protected` routers, and gives the one router that the listener serves.
-#[allow(clippy::unused_async)] // opening the store waits
-async fn auth_server(_config: &Config, _protected: Vec<(&McpConfig, Router)>) -> anyhow::Result<Router> {
-    anyhow::bail!("the authorization server is not wired yet")
 }

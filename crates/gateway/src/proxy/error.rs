@@ -5,13 +5,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mcp_login::resource::UpstreamTokenError;
+use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
 use serde_json::json;
 
 /// Why a request was not passed on, or its answer not passed back. The text goes to the client: it names no address.
 ///
-/// The answer made from it carries it as an extension, so that a layer in front can finish [`Self::LoginNeeded`] with the
-/// challenge that only it can write.
+/// The layer in front finishes [`Self::LoginNeeded`] with the challenge that only it can write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// 400
@@ -120,7 +119,9 @@ impl IntoResponse for ProxyError {
             }
             _ => {}
         }
-        response.extensions_mut().insert(self);
+        if self == Self::LoginNeeded {
+            response.extensions_mut().insert(LoginNeeded);
+        }
         response
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderName;
+use mcp_login::core::mcp::DEFAULT_PUBLIC_METHODS;
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
 use super::check_http_url;
@@ -10,18 +11,6 @@ use super::upstream::one_of;
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
 use crate::proxy::{Template, check_configured_name, same_name};
-
-/// The public methods of `auth = "lazy"`, unless the file says otherwise.
-pub const DEFAULT_PUBLIC_METHODS: [&str; 8] = [
-    "initialize",
-    "notifications/initialized",
-    "ping",
-    "server/discover",
-    "tools/list",
-    "resources/list",
-    "resources/templates/list",
-    "prompts/list",
-];
 
 /// The paths of the authorization server itself: no MCP server can stand there.
 pub const OWN_PATHS: [&str; 11] = [

@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 pub use access::AccessConfig;
 pub use clients::ClientsConfig;
-pub use mcp::{Auth, BackendUrl, DEFAULT_PUBLIC_METHODS, McpConfig, McpPath, OWN_PATHS};
+pub use mcp::{Auth, BackendUrl, McpConfig, McpPath, OWN_PATHS};
 pub use public_url::PublicUrl;
 pub use store::StoreConfig;
 pub use tokens::Lifetimes;

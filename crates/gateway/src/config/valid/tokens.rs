@@ -2,24 +2,11 @@
 
 use std::time::Duration;
 
+pub use mcp_login::settings::Lifetimes;
+
 use crate::config::duration::{parse, show};
 use crate::config::fault::Faults;
 use crate::config::raw;
-
-/// How long things live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
-    /// From authorize to callback. At most an hour.
-    pub session: Duration,
-    /// Authorization codes. At most ten minutes (RFC 6749 §4.1.2).
-    pub code: Duration,
-    /// Access tokens. Longer than `refresh_retry_window`.
-    pub access: Duration,
-    /// Refresh tokens, from the last refresh.
-    pub refresh: Duration,
-    /// How long a refresh token that was used can be used again for the same answer. May be zero.
-    pub refresh_retry_window: Duration,
-}
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -3,30 +3,11 @@
 use std::collections::BTreeMap;
 
 use mcp_login::core::Secret;
+pub use mcp_login::upstream::{ClientAuth, Pkce};
 
 use super::{Context, check_http_url, is_loopback};
 use crate::config::fault::Faults;
 use crate::config::{check, raw, secret, suggest};
-
-/// Proof key towards the upstream (RFC 7636).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pkce {
-    /// `S256`
-    S256,
-    /// `off`
-    Off,
-}
-
-/// How the gateway proves itself at the upstream's token endpoint (RFC 6749 §2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// `basic`
-    Basic,
-    /// `post`
-    Post,
-    /// `none`: a public client.
-    None,
-}
 
 /// The service the user signs in to. What is `None` (or empty) is what the preset says.
 #[derive(Debug, Clone)]

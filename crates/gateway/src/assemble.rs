@@ -1,0 +1,83 @@
+//! From the configuration to the library: the one place where the two meet.
+
+use mcp_login::settings::AccessRule;
+use mcp_login::upstream::{self, Upstream};
+use mcp_login::{Access, AuthServer, Resource, Store};
+
+use crate::config::valid::{AccessConfig, Auth, Config, McpConfig, UpstreamConfig};
+
+/// The authorization server that the configuration asks for.
+pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
+    let store = Store::open_with_prefix(config.store.url.expose_secret(), &config.store.key_prefix).await?;
+    let mut builder = AuthServer::builder(config.public_url.as_str())
+        .upstream(upstream(&config.upstream)?)
+        .store(store)
+        .lifetimes(config.lifetimes)
+        .access(access(&config.access))
+        .registration(config.clients.registration);
+    if let Some(hosts) = &config.clients.redirect_hosts {
+        builder = builder.redirect_hosts(hosts);
+    }
+    if let Some(schemes) = &config.clients.redirect_schemes {
+        builder = builder.redirect_schemes(schemes);
+    }
+    for mcp in &config.mcp {
+        builder = builder.resource(resource(mcp));
+    }
+    Ok(builder.build().await?)
+}
+
+fn resource(mcp: &McpConfig) -> Resource {
+    let resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter());
+    match &mcp.auth {
+        Auth::Required => resource.access(Access::Required),
+        Auth::Lazy { public_methods, public_tools } => {
+            resource.access(Access::Lazy).public_methods(public_methods).public_tools(public_tools)
+        }
+    }
+}
+
+fn access(config: &AccessConfig) -> AccessRule {
+    AccessRule {
+        emails: config.emails.clone(),
+        email_domains: config.email_domains.clone(),
+        subjects: config.subjects.clone(),
+        claims: config.claims.clone(),
+    }
+}
+
+/// The preset with everything that the configuration says otherwise.
+fn upstream(config: &UpstreamConfig) -> anyhow::Result<Upstream> {
+    let Some(preset) = upstream::preset(&config.provider) else {
+        anyhow::bail!("upstream.provider: no preset is called {:?}", config.provider);
+    };
+    let mut upstream = Upstream::new(preset, &config.client_id, config.client_secret.clone());
+    let setters: [(&Option<String>, fn(Upstream, String) -> Upstream); 5] = [
+        (&config.issuer, Upstream::issuer),
+        (&config.authorization_endpoint, Upstream::authorization_endpoint),
+        (&config.token_endpoint, Upstream::token_endpoint),
+        (&config.userinfo_endpoint, Upstream::userinfo_endpoint),
+        (&config.revocation_endpoint, Upstream::revocation_endpoint),
+    ];
+    for (value, set) in setters {
+        if let Some(value) = value {
+            upstream = set(upstream, value.clone());
+        }
+    }
+    if let Some(scopes) = &config.scopes {
+        upstream = upstream.scopes(scopes);
+    }
+    if let Some(subject) = &config.subject {
+        upstream = upstream.subject(subject);
+    }
+    if let Some(pkce) = config.pkce {
+        upstream = upstream.pkce(pkce);
+    }
+    if let Some(client_auth) = config.client_auth {
+        upstream = upstream.client_auth(client_auth);
+    }
+    for (name, value) in &config.auth_params {
+        upstream = upstream.auth_param(name, value);
+    }
+    Ok(upstream)
+}
