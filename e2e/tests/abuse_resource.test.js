@@ -156,8 +156,5 @@ describe('registration, resource and the rest', () => {
       assert.equal(searchParams.get('code'), null);
       assert.equal(hash, '');
     }]),
-    [64, 'introspection without authentication', async () => {
-      checkError(await request('POST', `${w.gateway.url}/introspect`, { form: { token: tokens.access_token } }), 401, 'invalid_client');
-    }],
   ]);
 });

@@ -52,17 +52,20 @@ fn upstream(config: &UpstreamConfig) -> anyhow::Result<Upstream> {
         anyhow::bail!("upstream.provider: no preset is called {:?}", config.provider);
     };
     let mut upstream = Upstream::new(preset, &config.client_id, config.client_secret.clone());
-    let setters: [(&Option<String>, fn(Upstream, String) -> Upstream); 5] = [
-        (&config.issuer, Upstream::issuer),
-        (&config.authorization_endpoint, Upstream::authorization_endpoint),
-        (&config.token_endpoint, Upstream::token_endpoint),
-        (&config.userinfo_endpoint, Upstream::userinfo_endpoint),
-        (&config.revocation_endpoint, Upstream::revocation_endpoint),
-    ];
-    for (value, set) in setters {
-        if let Some(value) = value {
-            upstream = set(upstream, value.clone());
-        }
+    if let Some(issuer) = &config.issuer {
+        upstream = upstream.issuer(issuer);
+    }
+    if let Some(url) = &config.authorization_endpoint {
+        upstream = upstream.authorization_endpoint(url);
+    }
+    if let Some(url) = &config.token_endpoint {
+        upstream = upstream.token_endpoint(url);
+    }
+    if let Some(url) = &config.userinfo_endpoint {
+        upstream = upstream.userinfo_endpoint(url);
+    }
+    if let Some(url) = &config.revocation_endpoint {
+        upstream = upstream.revocation_endpoint(url);
     }
     if let Some(scopes) = &config.scopes {
         upstream = upstream.scopes(scopes);

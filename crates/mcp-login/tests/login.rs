@@ -6,7 +6,7 @@ use std::time::Duration;
 use mcp_login::settings::AccessRule;
 use mcp_login_testkit::browser::{Browser, location, read_page};
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, STATE, Tokens, param};
-use mcp_login_testkit::fake_upstream::{Fault, FakeUser};
+use mcp_login_testkit::fake_upstream::{FakeUser, Fault};
 use mcp_login_testkit::server::{Options, TestServer};
 use serde_json::{Value, json};
 use url::Url;
@@ -66,7 +66,10 @@ async fn the_page_states_the_facts_and_is_not_to_be_framed_or_kept() {
     assert_eq!(header("referrer-policy"), "same-origin");
     let policy = header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
-    assert!(policy.contains("http://127.0.0.1:49152"), "the client's address ends the form's chain: {policy}");
+    assert!(
+        policy.contains("http://127.0.0.1:49152"),
+        "the client's address ends the form's chain: {policy}"
+    );
     assert!(!page.headers().contains_key("access-control-allow-origin"));
     let cookie = header("set-cookie");
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
@@ -172,7 +175,8 @@ async fn a_callback_that_belongs_to_no_login_is_refused() {
     let url = Url::parse(&callback(&server, &browser).await).unwrap();
     let with = |name: &str, value: &str| {
         let mut changed = url.clone();
-        let pairs: Vec<(String, String)> = url.query_pairs().into_owned().filter(|(held, _)| held != name).collect();
+        let pairs: Vec<(String, String)> =
+            url.query_pairs().into_owned().filter(|(held, _)| held != name).collect();
         changed.query_pairs_mut().clear().extend_pairs(&pairs);
         if !value.is_empty() {
             changed.query_pairs_mut().append_pair(name, value);
@@ -184,7 +188,10 @@ async fn a_callback_that_belongs_to_no_login_is_refused() {
         with("state", ""),
         with("state", "mls_unknown"),
         with("state", &state.replace("mls_", "mlc_")),
-        with("state", &format!("{}{}", &state[..state.len() - 1], if state.ends_with('A') { "B" } else { "A" })),
+        with(
+            "state",
+            &format!("{}{}", &state[..state.len() - 1], if state.ends_with('A') { "B" } else { "A" }),
+        ),
         format!("{url}&state={state}"),
     ] {
         assert_eq!(browser.open_from_elsewhere(&bad).await.status(), 400, "{bad}");
@@ -200,7 +207,8 @@ async fn an_issuer_that_is_not_the_upstream_is_refused() {
     let browser = Browser::new();
     let url = callback(&server, &browser).await;
     let mixed_up = Url::parse(&url).unwrap();
-    let pairs: Vec<(String, String)> = mixed_up.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
+    let pairs: Vec<(String, String)> =
+        mixed_up.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
     let mut mixed_up = mixed_up;
     mixed_up.query_pairs_mut().clear().extend_pairs(&pairs).append_pair("iss", "https://evil.example");
     assert_eq!(browser.open_from_elsewhere(mixed_up.as_str()).await.status(), 400);
@@ -261,10 +269,15 @@ async fn an_earlier_yes_stands_in_for_the_page_only_where_it_may() {
     browser.log_in(&site, SITE).await;
     assert!(!shows_page(&site).await, "the same again");
     assert_eq!(browser.open_from_elsewhere(&site).await.status(), 200, "not what another site has started");
-    assert!(shows_page(&client.authorization_url(&[("redirect_uri", SITE), ("scope", "mcp mcp:write")])).await);
+    assert!(
+        shows_page(&client.authorization_url(&[("redirect_uri", SITE), ("scope", "mcp mcp:write")])).await
+    );
     assert!(shows_page(&format!("{site}&prompt=consent")).await);
     let other = OAuthClient::register_as(&server, json!({"redirect_uris": [SITE]})).await;
-    assert!(shows_page(&other.authorization_url(&[("redirect_uri", SITE), ("scope", "mcp")])).await, "another client");
+    assert!(
+        shows_page(&other.authorization_url(&[("redirect_uri", SITE), ("scope", "mcp")])).await,
+        "another client"
+    );
     assert_eq!(Browser::new().open(&site).await.status(), 200, "another browser");
     let loopback = client.authorization_url(&[]);
     browser.log_in(&loopback, REDIRECT_URI).await;

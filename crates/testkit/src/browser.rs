@@ -52,7 +52,11 @@ impl Browser {
         let host = Url::parse(url).unwrap().host_str().unwrap().to_owned();
         let held: Vec<String> = {
             let cookies = self.cookies.lock().unwrap();
-            cookies.iter().filter(|((of, _), _)| *of == host).map(|((_, name), value)| format!("{name}={value}")).collect()
+            cookies
+                .iter()
+                .filter(|((of, _), _)| *of == host)
+                .map(|((_, name), value)| format!("{name}={value}"))
+                .collect()
         };
         let request = if held.is_empty() { request } else { request.header(COOKIE, held.join("; ")) };
         let response = request.send().await.unwrap();
@@ -61,7 +65,11 @@ impl Browser {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             let key = (host.clone(), name.to_owned());
             let mut cookies = self.cookies.lock().unwrap();
-            if cookie.contains("Max-Age=0") { cookies.remove(&key) } else { cookies.insert(key, value.to_owned()) };
+            if cookie.contains("Max-Age=0") {
+                cookies.remove(&key)
+            } else {
+                cookies.insert(key, value.to_owned())
+            };
         }
         response
     }

@@ -40,7 +40,8 @@ impl Tokens {
         assert_eq!(response.headers()["cache-control"], "no-store");
         let answer: Value = response.json().await.unwrap();
         assert_eq!(answer["token_type"], "Bearer");
-        let text = |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("{name} in {answer}")).to_owned();
+        let text =
+            |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("{name} in {answer}")).to_owned();
         Self { access: text("access_token"), refresh: text("refresh_token") }
     }
 }

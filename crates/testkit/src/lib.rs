@@ -1,6 +1,11 @@
 //! What the tests of mcp-login share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
-#![allow(clippy::missing_panics_doc)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 pub mod browser;
 pub mod client;

@@ -61,6 +61,16 @@ impl TestServer {
 
     /// Starts one. `/mcp` needs a user, `/lazy` lets anybody discover; both answer with what they know of the caller.
     pub async fn with(options: Options) -> Self {
+        let echo = |path: &str| Router::new().route(path, axum::routing::any(echo));
+        Self::around(options, |auth| {
+            let required = echo("/mcp").route_layer(auth.protect("/mcp").unwrap());
+            required.merge(echo("/lazy").route_layer(auth.protect("/lazy").unwrap()))
+        })
+        .await
+    }
+
+    /// Starts one around these MCP servers.
+    pub async fn around(options: Options, servers: impl FnOnce(&AuthServer) -> Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (clock, upstream) = (MockClock::new(), FakeUpstream::start().await);
@@ -79,11 +89,7 @@ impl TestServer {
             .build()
             .await
             .unwrap();
-        let echo = |path: &str| Router::new().route(path, axum::routing::any(echo));
-        let app = echo("/mcp")
-            .route_layer(auth.protect("/mcp").unwrap())
-            .merge(echo("/lazy").route_layer(auth.protect("/lazy").unwrap()))
-            .merge(auth.router());
+        let app = servers(&auth).merge(auth.router());
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         Self { url, clock, upstream }

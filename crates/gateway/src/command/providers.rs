@@ -43,7 +43,10 @@ impl ProviderRow {
             ("client_id", true),
             ("client_secret", true),
             ("issuer", provider.kind == Kind::Oidc && provider.issuer.is_none()),
-            ("authorization_endpoint", provider.kind == Kind::OAuth2 && provider.authorization_endpoint.is_none()),
+            (
+                "authorization_endpoint",
+                provider.kind == Kind::OAuth2 && provider.authorization_endpoint.is_none(),
+            ),
             ("token_endpoint", provider.kind == Kind::OAuth2 && provider.token_endpoint.is_none()),
             ("userinfo_endpoint", provider.kind == Kind::OAuth2 && provider.userinfo_endpoint.is_none()),
         ];

@@ -19,10 +19,7 @@ pub(crate) struct AuthenticatedClient(Client);
 #[derive(Debug)]
 pub(crate) enum AuthenticationError {
     /// By a rule; `basic` when the client tried the `Authorization` header.
-    Refused {
-        error: OAuthError,
-        basic: bool,
-    },
+    Refused { error: OAuthError, basic: bool },
     /// Nobody knows: the store is away.
     Store(StoreError),
 }
@@ -43,13 +40,20 @@ struct Credentials {
 impl AuthenticatedClient {
     /// Authenticates by the `Authorization` headers and the form of a request.
     pub(crate) async fn authenticate(
-        store: &Store, authorization: &[&[u8]], form: &Params, now: Timestamp,
+        store: &Store,
+        authorization: &[&[u8]],
+        form: &Params,
+        now: Timestamp,
     ) -> Result<Self, AuthenticationError> {
         let basic = !authorization.is_empty();
         let refused = |error| AuthenticationError::Refused { error, basic };
         let presented = Credentials::read(authorization, form).map_err(refused)?;
         // One answer for an unknown client and a wrong secret.
-        let failed = || refused(OAuthError::invalid_client("the client is unknown or its secret is wrong; register again"));
+        let failed = || {
+            refused(OAuthError::invalid_client(
+                "the client is unknown or its secret is wrong; register again",
+            ))
+        };
         let record = resolve(store, &presented.client_id, now).await?.ok_or_else(failed)?;
         let proved = match (record.client.token_endpoint_auth_method, &presented.secret) {
             (ClientAuthMethod::None, secret) => secret.is_none(),
@@ -69,18 +73,23 @@ impl Credentials {
     /// One method at a time (RFC 6749 §2.3).
     fn read(authorization: &[&[u8]], form: &Params) -> Result<Self, OAuthError> {
         if form.has("client_assertion") || form.has("client_assertion_type") {
-            return Err(OAuthError::invalid_client("client assertions are not supported; use none or a client_secret"));
+            return Err(OAuthError::invalid_client(
+                "client assertions are not supported; use none or a client_secret",
+            ));
         }
         let in_form = form.one("client_id")?;
         let secret = form.one("client_secret")?;
         match authorization {
             [] => Ok(Self {
-                client_id: in_form.ok_or_else(|| OAuthError::invalid_client("client_id is missing"))?.to_owned(),
+                client_id: in_form
+                    .ok_or_else(|| OAuthError::invalid_client("client_id is missing"))?
+                    .to_owned(),
                 secret: secret.map(Secret::from),
             }),
             [header] if secret.is_none() => {
-                let credentials = Self::read_basic(header)
-                    .ok_or_else(|| OAuthError::invalid_client("the Authorization header is not Basic credentials"))?;
+                let credentials = Self::read_basic(header).ok_or_else(|| {
+                    OAuthError::invalid_client("the Authorization header is not Basic credentials")
+                })?;
                 if in_form.is_some_and(|in_form| in_form != credentials.client_id) {
                     return Err(OAuthError::invalid_request("two client_ids are given"));
                 }

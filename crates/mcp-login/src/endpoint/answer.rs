@@ -133,7 +133,10 @@ impl AuthorizeError {
         Self::Page(PageError {
             status: StatusCode::BAD_REQUEST,
             title: "This login link does not work",
-            what_happened: format!("The program that sent you here made a request that cannot be answered: {}.", error.description),
+            what_happened: format!(
+                "The program that sent you here made a request that cannot be answered: {}.",
+                error.description
+            ),
             what_to_do: "Go back to the program and connect again. If that does not help, tell whoever makes it what it says above.",
             code: error.code.as_str(),
             retry_after: None,
@@ -157,7 +160,8 @@ impl AuthorizeError {
         Self::Page(PageError {
             status: StatusCode::BAD_REQUEST,
             title: "The sign-in could not be verified",
-            what_happened: "The answer of the sign-in service does not belong to the login that was started here.".into(),
+            what_happened:
+                "The answer of the sign-in service does not belong to the login that was started here.".into(),
             what_to_do: "Go back to your program and connect again. If that does not help, tell whoever runs this server.",
             code: "invalid_request",
             retry_after: None,
@@ -183,7 +187,8 @@ impl AuthorizeError {
         Self::Page(PageError {
             status: StatusCode::SERVICE_UNAVAILABLE,
             title: "Signing in is not possible right now",
-            what_happened: "A service that is needed for it does not answer. Nobody has been signed out.".into(),
+            what_happened: "A service that is needed for it does not answer. Nobody has been signed out."
+                .into(),
             what_to_do: "Wait a moment and load this page again.",
             code: "temporarily_unavailable",
             retry_after: Some(retry_after(wait)),

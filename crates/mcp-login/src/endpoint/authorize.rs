@@ -23,20 +23,26 @@ use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
 
 /// The request in the query.
 pub(crate) async fn get(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery,
+    State(server): State<Arc<AuthorizationServer>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, AuthorizeError> {
     authorize(&server, &headers, query.unwrap_or_default().as_bytes()).await
 }
 
 /// The request in a form (OAuth 2.1 §3.1).
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, form: Body,
+    State(server): State<Arc<AuthorizationServer>>,
+    headers: HeaderMap,
+    form: Body,
 ) -> Result<Response, AuthorizeError> {
     authorize(&server, &headers, &form?).await
 }
 
 async fn authorize(
-    server: &AuthorizationServer, headers: &HeaderMap, encoded: &[u8],
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    encoded: &[u8],
 ) -> Result<Response, AuthorizeError> {
     let (client, checked) = check(server, encoded).await?;
     let cookie = Cookie::browser(server.is_https());
@@ -74,10 +80,16 @@ async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Client, 
 /// can pose as the client (RFC 8252 §8.6), and only when the person came here by themselves (`Sec-Fetch-Site`, which
 /// browsers set and pages cannot).
 async fn is_approved(
-    server: &AuthorizationServer, headers: &HeaderMap, browser: &BrowserSecret, checked: &Checked,
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    browser: &BrowserSecret,
+    checked: &Checked,
 ) -> Result<bool, StoreError> {
     let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
-    if checked.prompt_consent || !checked.request.redirect_uri.is_website() || !matches!(site, Some("none" | "same-origin")) {
+    if checked.prompt_consent
+        || !checked.request.redirect_uri.is_website()
+        || !matches!(site, Some("none" | "same-origin"))
+    {
         return Ok(false);
     }
     let approval = server.store.approval(browser, &checked.request, server.now()).await?;
@@ -85,7 +97,10 @@ async fn is_approved(
 }
 
 async fn show_page(
-    server: &AuthorizationServer, client: &Client, request: AuthorizationRequest, browser: &BrowserSecret,
+    server: &AuthorizationServer,
+    client: &Client,
+    request: AuthorizationRequest,
+    browser: &BrowserSecret,
 ) -> Result<Response, AuthorizeError> {
     let now = server.now();
     let grant = GrantId::new(now);
@@ -130,7 +145,8 @@ fn form_action(server: &AuthorizationServer, redirect_uri: &url::Url) -> Vec<Str
     sources.extend(server.upstream.authorization_origin().filter(|origin| origin.starts_with("http:")));
     // An issuer whose endpoints are discovered; plain http is for loopback only.
     let issuer = server.upstream.provider().issuer.as_deref();
-    let issuer = issuer.and_then(|issuer| url::Url::parse(issuer).ok()).filter(|issuer| issuer.scheme() == "http");
+    let issuer =
+        issuer.and_then(|issuer| url::Url::parse(issuer).ok()).filter(|issuer| issuer.scheme() == "http");
     sources.extend(issuer.map(|issuer| issuer.origin().ascii_serialization()));
     sources.extend(match redirect_uri.scheme() {
         "https" => None,

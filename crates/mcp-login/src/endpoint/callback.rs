@@ -22,7 +22,9 @@ use crate::upstream::{Exchange, Login, UpstreamError};
 
 /// The authorization response of the upstream (RFC 6749 §4.1.2).
 pub(crate) async fn get(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery,
+    State(server): State<Arc<AuthorizationServer>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, AuthorizeError> {
     let query = Params::parse(query.unwrap_or_default().as_bytes());
     let query = query.map_err(|error| AuthorizeError::bad_request(&error))?;
@@ -36,7 +38,10 @@ pub(crate) async fn get(
     Ok(response)
 }
 
-fn response_of<'a>(server: &'a AuthorizationServer, request: &'a AuthorizationRequest) -> AuthorizationResponse<'a> {
+fn response_of<'a>(
+    server: &'a AuthorizationServer,
+    request: &'a AuthorizationRequest,
+) -> AuthorizationResponse<'a> {
     AuthorizationResponse {
         redirect_uri: &request.redirect_uri,
         state: request.state.as_deref(),
@@ -47,29 +52,34 @@ fn response_of<'a>(server: &'a AuthorizationServer, request: &'a AuthorizationRe
 /// That this is the login that was started here, in the browser that consented to it, for the first time. The record
 /// is taken before the upstream is asked, so of one callback sent twice only one goes on.
 async fn check(
-    server: &AuthorizationServer, headers: &HeaderMap, query: &Params,
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    query: &Params,
 ) -> Result<(Handle, Session), AuthorizeError> {
-    let stale = || AuthorizeError::stale(StatusCode::BAD_REQUEST);
+    let not_open = || AuthorizeError::stale(StatusCode::BAD_REQUEST);
     let now = server.now();
-    let state = query.one("state").ok().flatten();
-    let state = state.and_then(|state| Handle::parse(HandleKind::State, state)).ok_or_else(stale)?;
-    let found = server.store.grant(state.grant(), now).await?.ok_or_else(stale)?;
-    let Grant::Approved(approved) = found.record else { return Err(stale()) };
+    let presented = query.one("state").ok().flatten();
+    let state = presented.and_then(|state| Handle::parse(HandleKind::State, state)).ok_or_else(not_open)?;
+    let found = server.store.grant(state.grant(), now).await?.ok_or_else(not_open)?;
+    let Grant::Approved(approved) = found.record else { return Err(not_open()) };
     let cookie = Cookie::session(server.is_https(), state.grant(), server.lifetimes.session);
-    let session = cookie.read(headers).ok_or_else(stale)?;
+    let session = cookie.read(headers).ok_or_else(not_open)?;
     if approved.state != state.hash() || approved.session != session.hash() {
-        return Err(stale());
+        return Err(not_open());
     }
     let session: Session = state.open(SESSION_LABEL, &approved.session_data)?;
     match server.store.take_grant(state.grant(), now).await? {
         Some(taken) if taken.version == found.version => Ok((state, session)),
-        _ => Err(stale()),
+        _ => Err(not_open()),
     }
 }
 
 /// The code for the client.
 async fn finish(
-    server: &AuthorizationServer, state: &Handle, session: &Session, query: &Params,
+    server: &AuthorizationServer,
+    state: &Handle,
+    session: &Session,
+    query: &Params,
 ) -> Result<Secret, AuthorizeError> {
     let refuse = |code, description: &'static str| {
         AuthorizeError::redirect(response_of(server, &session.request), &OAuthError::new(code, description))
@@ -101,9 +111,10 @@ async fn finish(
             log_failure(&error);
             return Err(match error {
                 UpstreamError::Untrusted(_) => AuthorizeError::untrusted(),
-                UpstreamError::Unavailable { .. } => {
-                    refuse(ErrorCode::TemporarilyUnavailable, "the sign-in service is not available right now")
-                }
+                UpstreamError::Unavailable { .. } => refuse(
+                    ErrorCode::TemporarilyUnavailable,
+                    "the sign-in service is not available right now",
+                ),
                 UpstreamError::Refused { .. } | UpstreamError::Misconfigured(_) => {
                     refuse(ErrorCode::ServerError, "the sign-in service refused the login")
                 }
@@ -112,14 +123,21 @@ async fn finish(
     };
     if !server.access.admits(&login.identity) {
         tracing::info!(subject = login.identity.subject, "a person who is not on the list tried to log in");
-        return Err(refuse(ErrorCode::AccessDenied, "this account may not use this server; ask whoever runs it"));
+        return Err(refuse(
+            ErrorCode::AccessDenied,
+            "this account may not use this server; ask whoever runs it",
+        ));
     }
     Ok(issue_code(server, state, &session.request, login, now).await?)
 }
 
 /// The grant goes on under its own id, with a data key of its own.
 async fn issue_code(
-    server: &AuthorizationServer, state: &Handle, request: &AuthorizationRequest, login: Login, now: Timestamp,
+    server: &AuthorizationServer,
+    state: &Handle,
+    request: &AuthorizationRequest,
+    login: Login,
+    now: Timestamp,
 ) -> Result<Secret, StoreError> {
     let grant = state.grant();
     let (code, key) = (Handle::new(HandleKind::Code, grant), DataKey::new());

@@ -19,7 +19,9 @@ use crate::store::records::{BrowserSecret, Handle, HandleKind, Versioned};
 
 /// The consent page's form.
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, form: Body,
+    State(server): State<Arc<AuthorizationServer>>,
+    headers: HeaderMap,
+    form: Body,
 ) -> Result<Response, AuthorizeError> {
     let form = Params::parse(&form?).map_err(|error| AuthorizeError::bad_request(&error))?;
     let answer = check(&server, &headers, &form).await?;
@@ -40,7 +42,9 @@ struct Answered {
 
 /// That the answer comes from the page we sent, in the browser that we sent it to, for the first time.
 async fn check(
-    server: &AuthorizationServer, headers: &HeaderMap, form: &Params,
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    form: &Params,
 ) -> Result<Answered, AuthorizeError> {
     let foreign = || AuthorizeError::stale(StatusCode::FORBIDDEN);
     check_origin(server, headers)?;
@@ -60,7 +64,11 @@ async fn check(
 /// names another, or hides it, is refused. Nothing but a browser leaves it out.
 fn check_origin(server: &AuthorizationServer, headers: &HeaderMap) -> Result<(), AuthorizeError> {
     let ours = |origin: &axum::http::HeaderValue| origin.as_bytes() == server.origin.as_bytes();
-    if headers.get_all(ORIGIN).iter().all(ours) { Ok(()) } else { Err(AuthorizeError::stale(StatusCode::FORBIDDEN)) }
+    if headers.get_all(ORIGIN).iter().all(ours) {
+        Ok(())
+    } else {
+        Err(AuthorizeError::stale(StatusCode::FORBIDDEN))
+    }
 }
 
 async fn allow(server: &AuthorizationServer, answered: Answered) -> Result<Response, AuthorizeError> {

@@ -26,7 +26,8 @@ pub(crate) async fn authorization_server(State(server): State<Arc<AuthorizationS
 
 /// The same with the issuer's path inserted (RFC 8414 §3.1), and for clients that insert the MCP server's.
 pub(crate) async fn authorization_server_at(
-    state: State<Arc<AuthorizationServer>>, Path(path): Path<String>,
+    state: State<Arc<AuthorizationServer>>,
+    Path(path): Path<String>,
 ) -> Response {
     let server = &state.0;
     let issuer_path = path_of(&server.issuer);
@@ -45,7 +46,8 @@ pub(crate) async fn protected_resource(State(server): State<Arc<AuthorizationSer
 
 /// An MCP server's document with its path inserted (RFC 9728 §3.1).
 pub(crate) async fn protected_resource_at(
-    State(server): State<Arc<AuthorizationServer>>, Path(path): Path<String>,
+    State(server): State<Arc<AuthorizationServer>>,
+    Path(path): Path<String>,
 ) -> Response {
     match server.resources.0.iter().find(|resource| same_path(&path_of(&resource.url), &path)) {
         Some(resource) => document(&server, resource),

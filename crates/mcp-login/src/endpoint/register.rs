@@ -46,10 +46,13 @@ struct ClientInformation {
 
 /// A registration request.
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, body: Body,
+    State(server): State<Arc<AuthorizationServer>>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, JsonError> {
     if !server.registration {
-        let description = "clients cannot register themselves here; the operator can set clients.registration";
+        let description =
+            "clients cannot register themselves here; the operator can set clients.registration";
         return Err(OAuthError::new(ErrorCode::AccessDenied, description).into());
     }
     check_content_type(&headers)?;

@@ -20,7 +20,10 @@ const MAX_ATTEMPTS: usize = 64;
 
 /// A revocation request. The token's kind is in the token, so `token_type_hint` is not needed (RFC 7009 §2.1).
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Body,
+    State(server): State<Arc<AuthorizationServer>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Body,
 ) -> Result<Response, JsonError> {
     let form = read_form(&headers, query.as_deref(), &body?)?;
     let client = authenticate(&server, &headers, &form).await?;
@@ -35,7 +38,8 @@ pub(crate) async fn post(
 }
 
 async fn active_grant(
-    server: &AuthorizationServer, token: &Handle,
+    server: &AuthorizationServer,
+    token: &Handle,
 ) -> Result<Option<(Version, Box<Active>)>, StoreError> {
     Ok(match server.store.grant(token.grant(), server.now()).await? {
         Some(found) => match found.record {
@@ -52,7 +56,9 @@ fn check_owner(active: &Active, client: &AuthenticatedClient) -> Result<(), OAut
 
 /// A refresh token takes its whole grant along (RFC 7009 §2.1).
 async fn revoke_refresh_token(
-    server: &AuthorizationServer, client: &AuthenticatedClient, token: &Handle,
+    server: &AuthorizationServer,
+    client: &AuthenticatedClient,
+    token: &Handle,
 ) -> Result<(), JsonError> {
     let Some((_, active)) = active_grant(server, token).await? else { return Ok(()) };
     if active.has_refresh_token(token.hash(), token.lineage_hash()) {
@@ -65,7 +71,9 @@ async fn revoke_refresh_token(
 
 /// An access token goes alone: some clients revoke the old one after a refresh.
 async fn revoke_access_token(
-    server: &AuthorizationServer, client: &AuthenticatedClient, token: &Handle,
+    server: &AuthorizationServer,
+    client: &AuthenticatedClient,
+    token: &Handle,
 ) -> Result<(), JsonError> {
     for _ in 0..MAX_ATTEMPTS {
         let Some((version, mut active)) = active_grant(server, token).await? else { return Ok(()) };

@@ -46,7 +46,9 @@ impl Departure {
     /// Makes everything of our own that the upstream gets: state, nonce and PKCE. Nothing is stored yet, so an
     /// upstream that cannot be found leaves the page good for another try.
     pub(super) async fn prepare(
-        server: &AuthorizationServer, grant: &GrantId, request: AuthorizationRequest,
+        server: &AuthorizationServer,
+        grant: &GrantId,
+        request: AuthorizationRequest,
     ) -> Result<Self, AuthorizeError> {
         let now = server.now();
         let state = Handle::new(HandleKind::State, grant);
@@ -68,7 +70,10 @@ impl Departure {
 
     /// Stores it in the place of the page; `None` when somebody else has answered the page.
     pub(super) async fn replace(
-        self, server: &AuthorizationServer, grant: &GrantId, page: Version,
+        self,
+        server: &AuthorizationServer,
+        grant: &GrantId,
+        page: Version,
     ) -> Result<Option<Response>, AuthorizeError> {
         let next = Grant::Approved(self.approved.clone());
         match server.store.swap_grant(grant, page, &next, server.now()).await? {
@@ -79,7 +84,9 @@ impl Departure {
 
     /// Stores it as a login that needed no page.
     pub(super) async fn insert(
-        self, server: &AuthorizationServer, grant: &GrantId,
+        self,
+        server: &AuthorizationServer,
+        grant: &GrantId,
     ) -> Result<Response, AuthorizeError> {
         let next = Grant::Approved(self.approved.clone());
         if server.store.insert_grant(grant, &next, server.now()).await? {
@@ -91,7 +98,8 @@ impl Departure {
 
     fn redirect(&self, server: &AuthorizationServer, grant: &GrantId) -> Response {
         let mut response = see_other(&self.location);
-        Cookie::session(server.is_https(), grant, server.lifetimes.session).set(&mut response, &self.session_cookie);
+        Cookie::session(server.is_https(), grant, server.lifetimes.session)
+            .set(&mut response, &self.session_cookie);
         response
     }
 }

@@ -37,7 +37,10 @@ impl From<AuthenticationError> for JsonError {
 
 /// A token request.
 pub(crate) async fn post(
-    State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap, RawQuery(query): RawQuery, body: Body,
+    State(server): State<Arc<AuthorizationServer>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Body,
 ) -> Result<Response, JsonError> {
     let form = read_form(&headers, query.as_deref(), &body?)?;
     let client = authenticate(&server, &headers, &form).await?;
@@ -67,7 +70,9 @@ pub(super) fn read_form(headers: &HeaderMap, query: Option<&str>, body: &[u8]) -
 
 /// The client of a request, authenticated.
 pub(super) async fn authenticate(
-    server: &AuthorizationServer, headers: &HeaderMap, form: &Params,
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    form: &Params,
 ) -> Result<AuthenticatedClient, AuthenticationError> {
     let authorization: Vec<&[u8]> =
         headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes).collect();
@@ -76,7 +81,8 @@ pub(super) async fn authenticate(
 
 /// Any other method on an endpoint that takes `POST` only.
 pub(crate) async fn method_not_allowed(method: Method) -> Response {
-    let error = JsonError::from(OAuthError::invalid_request(format!("use POST, not {}", method_name(&method))));
+    let error =
+        JsonError::from(OAuthError::invalid_request(format!("use POST, not {}", method_name(&method))));
     ([(header::ALLOW, "POST")], error.with_status(StatusCode::METHOD_NOT_ALLOWED)).into_response()
 }
 

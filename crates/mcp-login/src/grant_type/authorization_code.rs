@@ -12,7 +12,9 @@ use crate::store::records::{DataKey, Handle, HandleKind};
 /// Exchanges a code for tokens. Of any number at once one wins; to the others the code is spent, and a spent code
 /// that is presented ends the grant (OAuth 2.1 §4.1.3): nobody can say which of them is the thief.
 pub(super) async fn exchange(
-    context: &Context<'_>, client: &AuthenticatedClient, request: &AuthorizationCodeRequest<'_>,
+    context: &Context<'_>,
+    client: &AuthenticatedClient,
+    request: &AuthorizationCodeRequest<'_>,
 ) -> Result<TokenResponse, TokenError> {
     let code = Handle::parse(HandleKind::Code, request.code.expose_secret()).ok_or(GrantError::Unknown)?;
     let presented = PresentedCode {
@@ -30,7 +32,10 @@ pub(super) async fn exchange(
                 let error = active.check_code(presented.code, client.id());
                 if error == GrantError::Replayed {
                     context.store.end_grant(code.grant(), context.now).await?;
-                    tracing::warn!(client_id = client.id(), "a code was presented twice; its login has been ended");
+                    tracing::warn!(
+                        client_id = client.id(),
+                        "a code was presented twice; its login has been ended"
+                    );
                 }
                 return Err(error.into());
             }

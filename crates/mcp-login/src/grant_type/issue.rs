@@ -10,7 +10,11 @@ use crate::store::records::{DataKey, Handle, HandleKind, OpenError};
 
 /// A new access token and this refresh token.
 pub(super) fn issue(
-    refresh: &Handle, key: &DataKey, scope: &Scopes, lifetimes: &Lifetimes, now: Timestamp,
+    refresh: &Handle,
+    key: &DataKey,
+    scope: &Scopes,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
 ) -> Result<(Issued, TokenResponse), OpenError> {
     let access = Handle::new(HandleKind::Access, refresh.grant());
     let issued = Issued {

@@ -64,10 +64,14 @@ impl From<OpenError> for TokenError {
 
 /// Answers a token request of an authenticated client.
 pub(crate) async fn grant_tokens(
-    context: &Context<'_>, client: &AuthenticatedClient, request: TokenRequest<'_>,
+    context: &Context<'_>,
+    client: &AuthenticatedClient,
+    request: TokenRequest<'_>,
 ) -> Result<TokenResponse, TokenError> {
     match request {
-        TokenRequest::AuthorizationCode(request) => authorization_code::exchange(context, client, &request).await,
+        TokenRequest::AuthorizationCode(request) => {
+            authorization_code::exchange(context, client, &request).await
+        }
         TokenRequest::RefreshToken(request) => refresh_token::refresh(context, client, &request).await,
     }
 }

@@ -25,10 +25,12 @@ struct Successor {
 
 /// Exchanges a refresh token for new tokens. Of any number at once one rotates, and the others are given its answer.
 pub(super) async fn refresh(
-    context: &Context<'_>, client: &AuthenticatedClient, request: &RefreshTokenRequest<'_>,
+    context: &Context<'_>,
+    client: &AuthenticatedClient,
+    request: &RefreshTokenRequest<'_>,
 ) -> Result<TokenResponse, TokenError> {
-    let token =
-        Handle::parse(HandleKind::Refresh, request.refresh_token.expose_secret()).ok_or(GrantError::Unknown)?;
+    let token = Handle::parse(HandleKind::Refresh, request.refresh_token.expose_secret())
+        .ok_or(GrantError::Unknown)?;
     let asked = request.scope.map(parse_scope).transpose()?.filter(|scope| !scope.is_empty());
     let presented = PresentedRefreshToken {
         hash: token.hash(),
@@ -41,7 +43,9 @@ pub(super) async fn refresh(
         let found = context.store.grant(token.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
         let Grant::Active(mut active) = found.record else { return Err(GrantError::Unknown.into()) };
         let response = match active.check_refresh(&presented, context.now) {
-            Ok(RefreshStep::Repeat { successor }) => return repeat(&token, successor, asked.as_ref(), context.now),
+            Ok(RefreshStep::Repeat { successor }) => {
+                return repeat(&token, successor, asked.as_ref(), context.now);
+            }
             Ok(RefreshStep::Rotate { wrapped_key, scope }) => {
                 let key = DataKey::unwrap(&token, wrapped_key)?;
                 rotate(context, &mut active, &token, &key, &scope)?
@@ -69,12 +73,17 @@ pub(super) async fn refresh(
 
 /// `offline_access` is no scope of a token, and some clients ask for it again whatever they were given.
 fn parse_scope(list: &str) -> Result<Scopes, OAuthError> {
-    let invalid = |_| OAuthError::new(ErrorCode::InvalidScope, "scope is not a list of scopes (RFC 6749 §3.3)");
+    let invalid =
+        |_| OAuthError::new(ErrorCode::InvalidScope, "scope is not a list of scopes (RFC 6749 §3.3)");
     Ok(Scopes::parse(list).map_err(invalid)?.without(OFFLINE_ACCESS))
 }
 
 fn rotate(
-    context: &Context<'_>, active: &mut Active, token: &Handle, key: &DataKey, scope: &Scopes,
+    context: &Context<'_>,
+    active: &mut Active,
+    token: &Handle,
+    key: &DataKey,
+    scope: &Scopes,
 ) -> Result<TokenResponse, OpenError> {
     let (issued, response) = issue(&token.successor(), key, scope, context.lifetimes, context.now)?;
     let successor = Successor { response, access_expires_at: issued.access.expires_at };
@@ -85,7 +94,10 @@ fn rotate(
 
 /// The same answer again, to the holder of the token that it replaced.
 fn repeat(
-    token: &Handle, successor: &Sealed, asked: Option<&Scopes>, now: Timestamp,
+    token: &Handle,
+    successor: &Sealed,
+    asked: Option<&Scopes>,
+    now: Timestamp,
 ) -> Result<TokenResponse, TokenError> {
     let Successor { mut response, access_expires_at } = token.open(SUCCESSOR_LABEL, successor)?;
     if asked.is_some_and(|asked| !asked.covers(&response.scope) || !response.scope.covers(asked)) {

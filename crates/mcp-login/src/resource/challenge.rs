@@ -37,7 +37,11 @@ impl Challenge {
     }
 
     fn response(
-        &self, status: StatusCode, told: Option<&str>, code: ErrorCode, description: &'static str,
+        &self,
+        status: StatusCode,
+        told: Option<&str>,
+        code: ErrorCode,
+        description: &'static str,
     ) -> Response {
         let mut parts = vec![format!("resource_metadata=\"{}\"", self.resource_metadata)];
         if !self.scopes.is_empty() {

@@ -56,7 +56,8 @@ impl ProtectLayer {
 
 /// Programs in browsers may call MCP servers and everything they log in with; cookies are never among what they send.
 pub(crate) fn cors() -> CorsLayer {
-    let named = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let named =
+        |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::DELETE, Method::OPTIONS])

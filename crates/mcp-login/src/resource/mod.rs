@@ -9,8 +9,8 @@ mod verify;
 
 pub use access::{Access, Resource};
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
-pub use layer::{LoginNeeded, Protect, ProtectLayer};
 pub(crate) use challenge::Challenge;
-pub(crate) use layer::cors;
 pub(crate) use layer::Protection;
+pub(crate) use layer::cors;
+pub use layer::{LoginNeeded, Protect, ProtectLayer};
 pub(crate) use verify::Verifier;

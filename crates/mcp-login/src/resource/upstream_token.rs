@@ -117,7 +117,9 @@ impl UpstreamTokens {
 
     /// Puts the new tokens in the place of the ones that were exchanged for them, and then gives them out.
     async fn commit(
-        &self, exchanged: &upstream::UpstreamTokens, fresh: upstream::UpstreamTokens,
+        &self,
+        exchanged: &upstream::UpstreamTokens,
+        fresh: upstream::UpstreamTokens,
     ) -> Result<Secret, UpstreamTokenError> {
         for _ in 0..MAX_ATTEMPTS {
             let mut opened = self.open().await?;
@@ -126,7 +128,8 @@ impl UpstreamTokens {
                 // here. The stored one is what everybody else uses.
                 return Ok(opened.tokens.access_token);
             }
-            opened.active.login.upstream_tokens = self.key.seal(&self.grant, UPSTREAM_TOKENS_LABEL, &fresh)?;
+            opened.active.login.upstream_tokens =
+                self.key.seal(&self.grant, UPSTREAM_TOKENS_LABEL, &fresh)?;
             match self.swap(opened).await? {
                 Swap::Done(_) => return Ok(fresh.access_token),
                 Swap::Conflict => {}
@@ -139,7 +142,9 @@ impl UpstreamTokens {
     /// What is left after a refresh that gave nothing. An outage ends nothing: a token that has not ended yet is
     /// still good. Only a refused grant ends the login, and only if nobody has renewed it in the meantime.
     async fn keep(
-        &self, tokens: upstream::UpstreamTokens, error: &UpstreamError,
+        &self,
+        tokens: upstream::UpstreamTokens,
+        error: &UpstreamError,
     ) -> Result<Secret, UpstreamTokenError> {
         let still_good = tokens.expires_at.is_some_and(|end| !end.has_passed(self.now()));
         tracing::warn!(%error, still_good, "the upstream tokens could not be refreshed");

@@ -47,7 +47,10 @@ impl Verifier {
     /// The user behind a token, if it is one of ours, for this server, and covers these scopes. Nothing but an access
     /// token has the form of one: codes, refresh tokens and upstream tokens fail before the store is asked.
     pub(super) async fn verify(
-        self: &Arc<Self>, token: &str, resource: &str, scopes: &Scopes,
+        self: &Arc<Self>,
+        token: &str,
+        resource: &str,
+        scopes: &Scopes,
     ) -> Result<Caller, VerifyError> {
         let token = Handle::parse(HandleKind::Access, token).ok_or(VerifyError::Invalid)?;
         let now = self.clock.now();

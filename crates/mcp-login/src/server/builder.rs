@@ -139,10 +139,9 @@ impl AuthServerBuilder {
         };
         let upstream = Arc::new(upstream);
         let verifier = Arc::new(Verifier::new(store.clone(), Arc::clone(&upstream), Arc::clone(&self.clock)));
-        let protections =
-            self.resources.iter().zip(&resources.0).map(|(resource, settings)| {
-                (resource.path.clone(), Arc::new(protection(&verifier, &public_url, resource, settings)))
-            });
+        let protections = self.resources.iter().zip(&resources.0).map(|(resource, settings)| {
+            (resource.path.clone(), Arc::new(protection(&verifier, &public_url, resource, settings)))
+        });
         let protections = protections.collect();
         let server = AuthorizationServer {
             origin: public_url.origin().ascii_serialization(),
@@ -170,7 +169,10 @@ fn with_missing(mut faults: Vec<String>) -> Vec<String> {
 }
 
 fn protection(
-    verifier: &Arc<Verifier>, public_url: &Url, resource: &Resource, settings: &ResourceSettings,
+    verifier: &Arc<Verifier>,
+    public_url: &Url,
+    resource: &Resource,
+    settings: &ResourceSettings,
 ) -> Protection {
     let origin = public_url.origin().ascii_serialization();
     let path = Url::parse(&settings.url).map(|url| url.path().to_owned()).unwrap_or_default();
@@ -178,7 +180,10 @@ fn protection(
         verifier: Arc::clone(verifier),
         resource: settings.url.clone(),
         challenge: Challenge {
-            resource_metadata: format!("{origin}/.well-known/oauth-protected-resource{}", path.trim_end_matches('/')),
+            resource_metadata: format!(
+                "{origin}/.well-known/oauth-protected-resource{}",
+                path.trim_end_matches('/')
+            ),
             scopes: settings.scopes.clone(),
         },
         public: resource.public(),
@@ -201,7 +206,11 @@ fn check_public_url(public_url: &str) -> Result<Url, String> {
         "http" if loopback => {}
         _ => return fault("has to be https (http only for localhost)"),
     }
-    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+    if url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return fault("has scheme, host, port and path only");
     }
     if url.as_str().trim_end_matches('/') != public_url {
@@ -215,7 +224,9 @@ fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<St
     for (n, resource) in resources.iter().enumerate() {
         let path = &resource.path;
         let url = format!("{public_url}{path}");
-        let plain = path.starts_with('/') && !path.ends_with('/') && Url::parse(&url).is_ok_and(|u| u.as_str() == url);
+        let plain = path.starts_with('/')
+            && !path.ends_with('/')
+            && Url::parse(&url).is_ok_and(|u| u.as_str() == url);
         if !plain || path.contains(['?', '#', '{', '}']) {
             faults.push(format!("mcp[{n}].path: has to be a plain path such as /mcp"));
         }

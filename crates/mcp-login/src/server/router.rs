@@ -39,9 +39,15 @@ fn well_known() -> Router<Server> {
     let document = |handler: MethodRouter<Server>| handler.layer(cors());
     Router::new()
         .route("/.well-known/oauth-authorization-server", document(get(metadata::authorization_server)))
-        .route("/.well-known/oauth-authorization-server/{*path}", document(get(metadata::authorization_server_at)))
+        .route(
+            "/.well-known/oauth-authorization-server/{*path}",
+            document(get(metadata::authorization_server_at)),
+        )
         .route("/.well-known/oauth-protected-resource", document(get(metadata::protected_resource)))
-        .route("/.well-known/oauth-protected-resource/{*path}", document(get(metadata::protected_resource_at)))
+        .route(
+            "/.well-known/oauth-protected-resource/{*path}",
+            document(get(metadata::protected_resource_at)),
+        )
         .route("/.well-known/{*path}", document(get(metadata::not_found)))
 }
 

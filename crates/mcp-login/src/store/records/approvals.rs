@@ -38,7 +38,10 @@ fn key(browser: &BrowserSecret, request: &AuthorizationRequest) -> Key {
 impl Store {
     /// What this browser approved for this client, redirect URI and server.
     pub async fn approval(
-        &self, browser: &BrowserSecret, request: &AuthorizationRequest, now: Timestamp,
+        &self,
+        browser: &BrowserSecret,
+        request: &AuthorizationRequest,
+        now: Timestamp,
     ) -> Result<Option<Approval>, StoreError> {
         match self.backend().get(&key(browser, request), now).await? {
             Some(entry) => decode(&entry.value, "an approval").map(Some),
@@ -48,7 +51,10 @@ impl Store {
 
     /// Remembers what this browser approved. Of two at once either may be remembered: both were approved.
     pub async fn remember_approval(
-        &self, browser: &BrowserSecret, request: &AuthorizationRequest, now: Timestamp,
+        &self,
+        browser: &BrowserSecret,
+        request: &AuthorizationRequest,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let key = key(browser, request);
         let before = self.backend().get(&key, now).await?;

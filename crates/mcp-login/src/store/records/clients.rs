@@ -64,7 +64,9 @@ impl Store {
     }
 
     async fn client_entry(
-        &self, client_id: &str, now: Timestamp,
+        &self,
+        client_id: &str,
+        now: Timestamp,
     ) -> Result<Option<(Key, crate::store::backend::Entry)>, StoreError> {
         let Some(key) = key(client_id) else { return Ok(None) };
         Ok(self.backend().get(&key, now).await?.map(|entry| (key, entry)))
@@ -72,7 +74,11 @@ impl Store {
 
     /// Losing this race is as good as winning it: the winner renewed the same record.
     async fn renew(
-        &self, key: &Key, version: Version, value: bytes::Bytes, now: Timestamp,
+        &self,
+        key: &Key,
+        version: Version,
+        value: bytes::Bytes,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         self.backend().swap(key, version, value, now.plus(IDLE_TTL), now).await.map(|_| ())
     }

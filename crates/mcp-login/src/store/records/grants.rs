@@ -32,19 +32,32 @@ impl Store {
     }
 
     /// Makes a grant; `false` when there is one of this id.
-    pub async fn insert_grant(&self, id: &GrantId, grant: &Grant, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn insert_grant(
+        &self,
+        id: &GrantId,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         self.backend().insert(&key(id), encode(grant)?, grant.expires_at(), now).await
     }
 
     /// Puts the grant's next state in the place of the one that was read.
     pub async fn swap_grant(
-        &self, id: &GrantId, expected: Version, grant: &Grant, now: Timestamp,
+        &self,
+        id: &GrantId,
+        expected: Version,
+        grant: &Grant,
+        now: Timestamp,
     ) -> Result<Swap, StoreError> {
         self.backend().swap(&key(id), expected, encode(grant)?, grant.expires_at(), now).await
     }
 
     /// Reads a grant and removes it: one caller gets it.
-    pub async fn take_grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<Versioned<Grant>>, StoreError> {
+    pub async fn take_grant(
+        &self,
+        id: &GrantId,
+        now: Timestamp,
+    ) -> Result<Option<Versioned<Grant>>, StoreError> {
         read(self.backend().take(&key(id), now).await?)
     }
 

@@ -28,11 +28,10 @@ impl GrantId {
     /// A new one.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        let mut random = [0; 10];
+        let mut random = [0; 16];
         fill(&mut random);
-        let millis = now.as_millis().to_be_bytes();
-        let bytes = millis.iter().skip(2).chain(&random);
-        Self(bytes.map(|byte| format!("{byte:02x}")).collect())
+        let random = u128::from_be_bytes(random) >> 48;
+        Self(format!("{:032x}", u128::from(now.as_millis()) << 80 | random))
     }
 
     fn parse(id: &str) -> Option<Self> {

@@ -24,7 +24,9 @@ use serde::de::DeserializeOwned;
 use super::backend::StoreError;
 
 fn encode(record: &impl Serialize) -> Result<Bytes, StoreError> {
-    serde_json::to_vec(record).map(Bytes::from).map_err(|_| StoreError::Damaged("a record that cannot be written"))
+    serde_json::to_vec(record)
+        .map(Bytes::from)
+        .map_err(|_| StoreError::Damaged("a record that cannot be written"))
 }
 
 fn decode<T: DeserializeOwned>(value: &[u8], what: &'static str) -> Result<T, StoreError> {

@@ -44,7 +44,12 @@ impl DataKey {
     }
 
     /// Opens what [`Self::seal`] sealed.
-    pub fn open<T: DeserializeOwned>(&self, grant: &GrantId, label: &str, sealed: &Sealed) -> Result<T, OpenError> {
+    pub fn open<T: DeserializeOwned>(
+        &self,
+        grant: &GrantId,
+        label: &str,
+        sealed: &Sealed,
+    ) -> Result<T, OpenError> {
         let plain = self.open_bytes(grant, label, sealed)?;
         serde_json::from_slice(&plain).map_err(|_| OpenError)
     }
@@ -63,11 +68,17 @@ impl DataKey {
         Ok(Sealed::new(sealed))
     }
 
-    fn open_bytes(&self, grant: &GrantId, label: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    fn open_bytes(
+        &self,
+        grant: &GrantId,
+        label: &str,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (nonce, body) = sealed.as_bytes().split_at_checked(NONCE_LEN).ok_or(OpenError)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError)?;
         let mut plain = Zeroizing::new(body.to_vec());
-        let length = self.cipher()?.open_in_place(nonce, aad(grant, label), &mut plain).map_err(|_| OpenError)?.len();
+        let length =
+            self.cipher()?.open_in_place(nonce, aad(grant, label), &mut plain).map_err(|_| OpenError)?.len();
         plain.truncate(length);
         Ok(plain)
     }
@@ -158,7 +169,11 @@ mod tests {
         for place in 0..sealed.as_bytes().len() {
             let mut damaged = sealed.as_bytes().to_vec();
             damaged[place] ^= 1;
-            assert_eq!(key.open::<u8>(&grant, "claims", &Sealed::new(damaged)), Err(OpenError), "byte {place}");
+            assert_eq!(
+                key.open::<u8>(&grant, "claims", &Sealed::new(damaged)),
+                Err(OpenError),
+                "byte {place}"
+            );
         }
         for length in 0..sealed.as_bytes().len() {
             let cut = Sealed::new(sealed.as_bytes()[..length].to_vec());

@@ -1,0 +1,234 @@
+//! What stands before the MCP server: who comes through, and what the others are told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use mcp_login::Store;
+use mcp_login_testkit::browser::Browser;
+use mcp_login_testkit::client::{OAuthClient, Tokens};
+use mcp_login_testkit::fake_upstream::Fault;
+use mcp_login_testkit::redis_server::RedisServer;
+use mcp_login_testkit::server::{Options, TestServer};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"secret"}}"#;
+
+fn post(server: &TestServer, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    let request = reqwest::Client::new().post(format!("{}{path}", server.url));
+    request.header("content-type", "application/json").body(body)
+}
+
+fn challenge(response: &Response) -> String {
+    response.headers()["www-authenticate"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn without_a_token_there_is_a_challenge_that_leads_to_the_login() {
+    let server = TestServer::start().await;
+    for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE] {
+        let answer = reqwest::Client::new().request(method.clone(), server.mcp()).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{method}");
+        let challenge = challenge(&answer);
+        let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", server.url);
+        assert_eq!(challenge, format!("Bearer resource_metadata=\"{metadata}\", scope=\"mcp mcp:write\""));
+        let document = reqwest::get(metadata).await.unwrap().json::<Value>().await.unwrap();
+        assert_eq!(document["resource"], server.mcp());
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_its_own_server_until_it_ends() {
+    let server = TestServer::start().await;
+    let client = OAuthClient::register(&server).await;
+    let tokens = client.log_in(&Browser::new()).await;
+    assert_eq!(client.call("/mcp", &tokens.access).await.status(), 200);
+    let elsewhere = client.call("/lazy", &tokens.access).await;
+    assert_eq!(elsewhere.status(), 401, "another audience");
+    assert!(challenge(&elsewhere).contains("error=\"invalid_token\""));
+    server.clock.advance(Duration::from_secs(3600));
+    let late = client.call("/mcp", &tokens.access).await;
+    assert_eq!(late.status(), 401);
+    assert!(challenge(&late).contains("error=\"invalid_token\""));
+}
+
+#[tokio::test]
+async fn nothing_but_an_access_token_is_one() {
+    let server = TestServer::start().await;
+    let (client, browser) = (OAuthClient::register(&server).await, Browser::new());
+    let code = client.code(&browser).await;
+    let Tokens { access, refresh } = client.log_in(&browser).await;
+    let answer: Value = client.call("/mcp", &access).await.json().await.unwrap();
+    let upstream_token = answer["upstream_token"].as_str().unwrap();
+    let disguised = refresh.replacen("mlr_", "mla_", 1);
+    for token in [code.as_str(), &refresh, &disguised, upstream_token, "mla_", "x", client.id()] {
+        assert_eq!(client.call("/mcp", token).await.status(), 401);
+        assert_eq!(client.call("/lazy", token).await.status(), 401);
+    }
+    for header in ["Basic eDp5", "Bearer", "bearer  ", &format!("Bearer {access}, Bearer {access}"), &access]
+    {
+        for path in ["/mcp", "/lazy"] {
+            let answer = post(&server, path, LIST).header("authorization", header).send().await.unwrap();
+            assert_eq!(answer.status(), 401, "{header} at {path}");
+        }
+    }
+    let twice = post(&server, "/mcp", CALL).bearer_auth(&access).header("authorization", "Bearer x");
+    assert_eq!(twice.send().await.unwrap().status(), 401);
+    let query = format!("/mcp?access_token={access}");
+    assert_eq!(post(&server, &query, CALL).send().await.unwrap().status(), 401, "never in the query");
+}
+
+#[tokio::test]
+async fn lazy_lets_anybody_discover_and_nobody_call() {
+    let server = TestServer::start().await;
+    let list: Value = post(&server, "/lazy", LIST).send().await.unwrap().json().await.unwrap();
+    assert_eq!(list["caller"], Value::Null);
+    assert_eq!(list["body"], LIST, "the body arrives whole");
+    let about = CALL.replace("secret", "about");
+    assert_eq!(post(&server, "/lazy", about).send().await.unwrap().status(), 200);
+    let call = post(&server, "/lazy", CALL).header("mcp-method", "tools/list").send().await.unwrap();
+    assert_eq!(call.status(), 401, "the body decides, not the header");
+    assert!(challenge(&call).contains("resource_metadata=") && !challenge(&call).contains("error="));
+    for method in [Method::GET, Method::HEAD] {
+        let answer =
+            reqwest::Client::new().request(method, format!("{}/lazy", server.url)).send().await.unwrap();
+        assert_eq!(answer.status(), 405);
+        assert_eq!(answer.headers()["allow"], "POST");
+    }
+    for method in [Method::DELETE, Method::PUT, Method::PATCH] {
+        let request = reqwest::Client::new().request(method, format!("{}/lazy", server.url)).body(LIST);
+        assert_eq!(request.send().await.unwrap().status(), 401);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_could_be_read_differently_is_protected() {
+    let server = TestServer::start().await;
+    let status = async |request: RequestBuilder| request.send().await.unwrap().status().as_u16();
+    assert_eq!(status(post(&server, "/lazy", LIST)).await, 200);
+    for body in [
+        format!("[{LIST}]"),
+        format!("\u{feff}{LIST}"),
+        LIST.replace("\"id\":1", "\"method\":\"tools/call\""),
+        LIST.replace("tools/list", "tools\\/list"),
+        format!("{LIST}{}", " ".repeat(65 * 1024)),
+        String::new(),
+        "{".into(),
+    ] {
+        assert_eq!(status(post(&server, "/lazy", body.clone())).await, 401, "{body:.80}");
+    }
+    let raw = || reqwest::Client::new().post(format!("{}/lazy", server.url)).body(LIST);
+    assert_eq!(status(raw()).await, 401, "no media type");
+    for content_type in
+        ["text/plain", "application/json; charset=utf-16", "application/jsonx", "application/json, x"]
+    {
+        assert_eq!(status(raw().header("content-type", content_type)).await, 401, "{content_type}");
+    }
+    let twice = raw().header("content-type", "application/json").header("content-type", "application/json");
+    assert_eq!(status(twice).await, 401);
+    assert_eq!(status(raw().header("content-type", "application/json; charset=UTF-8")).await, 200);
+    assert_eq!(status(post(&server, "/lazy", LIST).header("content-encoding", "gzip")).await, 401);
+    assert_eq!(status(post(&server, "/lazy", LIST).header("content-encoding", "identity")).await, 401);
+}
+
+#[tokio::test]
+async fn a_user_on_a_lazy_server_does_everything() {
+    let server = TestServer::start().await;
+    let (client, browser) = (OAuthClient::register(&server).await, Browser::new());
+    let lazy = format!("{}/lazy", server.url);
+    let url = client.authorization_url(&[("resource", &lazy), ("scope", "mcp")]);
+    let back = browser.log_in(&url, mcp_login_testkit::client::REDIRECT_URI).await;
+    let code = mcp_login_testkit::client::param(&back, "code").unwrap();
+    let tokens = Tokens::read(client.exchange(&code, &[("resource", &lazy)]).await).await;
+    let answer: Value = client.call("/lazy", &tokens.access).await.json().await.unwrap();
+    assert_eq!(answer["resource"], lazy);
+    let get = reqwest::Client::new().get(&lazy).bearer_auth(&tokens.access).send().await.unwrap();
+    assert_eq!(get.status(), 200);
+    assert_eq!(client.call("/mcp", &tokens.access).await.status(), 401, "another audience");
+}
+
+#[tokio::test]
+async fn browsers_may_call_from_anywhere() {
+    let server = TestServer::start().await;
+    for path in
+        ["/mcp", "/lazy", "/token", "/register", "/revoke", "/.well-known/oauth-protected-resource/mcp"]
+    {
+        let preflight = reqwest::Client::new()
+            .request(Method::OPTIONS, format!("{}{path}", server.url))
+            .header("origin", "https://inspector.example")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization, mcp-protocol-version");
+        let answer = preflight.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*", "{path}");
+        let allowed = answer.headers()["access-control-allow-headers"].to_str().unwrap();
+        assert!(allowed.contains("authorization") && allowed.contains("mcp-session-id"), "{path}: {allowed}");
+    }
+    let refused =
+        post(&server, "/mcp", CALL).header("origin", "https://inspector.example").send().await.unwrap();
+    let exposed = refused.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.contains("www-authenticate") && exposed.contains("mcp-session-id"), "{exposed}");
+    for path in ["/authorize", "/consent", "/callback"] {
+        let answer =
+            reqwest::Client::new().get(format!("{}{path}", server.url)).header("origin", "https://x.example");
+        assert!(
+            !answer.send().await.unwrap().headers().contains_key("access-control-allow-origin"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_away_ends_no_login_and_one_that_says_no_does() {
+    let server = TestServer::start().await;
+    server.upstream.set_access_ttl(Duration::from_secs(600));
+    let client = OAuthClient::register(&server).await;
+    let tokens = client.log_in(&Browser::new()).await;
+    let upstream_token = async || {
+        let answer: Value = client.call("/mcp", &tokens.access).await.json().await.unwrap();
+        answer["upstream_token"].clone()
+    };
+    let first = upstream_token().await;
+    server.upstream.set(Fault::TokenStatus(503));
+    server.clock.advance(Duration::from_secs(570));
+    assert_eq!(upstream_token().await, first, "stale, but still good");
+    server.clock.advance(Duration::from_secs(60));
+    assert!(upstream_token().await["error"].as_str().unwrap().contains("cannot be reached"));
+    server.upstream.clear();
+    assert!(upstream_token().await.is_string(), "it heals by itself");
+    server.upstream.set(Fault::TokenError("invalid_grant"));
+    server.clock.advance(Duration::from_secs(700));
+    assert!(upstream_token().await["error"].as_str().unwrap().contains("sign in again"));
+    server.upstream.clear();
+    assert_eq!(client.refresh(&tokens.refresh, &[]).await.status(), 400, "the client has to log in again");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_logs_nobody_out() {
+    let mut redis = RedisServer::start();
+    let store = Store::open(&redis.url()).await.unwrap();
+    let server = TestServer::with(Options { store, ..Options::usual().await }).await;
+    let (client, browser) = (OAuthClient::register(&server).await, Browser::new());
+    let tokens = client.log_in(&browser).await;
+    redis.pause();
+    redis.resume();
+    let dump = redis.dump();
+    redis.stop();
+    for answer in [
+        client.call("/mcp", &tokens.access).await,
+        client.refresh(&tokens.refresh, &[]).await,
+        client.form("/revoke", &[("token", &tokens.refresh), ("client_id", client.id())]).await,
+        browser.open(&client.authorization_url(&[])).await,
+    ] {
+        assert_eq!(answer.status(), 503, "{}", answer.url());
+        assert!(answer.headers().contains_key("retry-after"), "{}", answer.url());
+        assert!(!answer.headers().contains_key("www-authenticate"), "{}", answer.url());
+    }
+    redis.restart();
+    for (key, value) in dump {
+        redis.query(&[b"SET".as_slice(), &key, &value]);
+    }
+    assert_eq!(client.call("/mcp", &tokens.access).await.status(), 200);
+    Tokens::read(client.refresh(&tokens.refresh, &[]).await).await;
+}
