@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::Response;
-use mcp_login::resource::UpstreamTokenError;
-use mcp_login_gateway::proxy::ProxyError;
+use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
 use proxy_setup::{Backend, Setup, caller, values};
 
 const EMPTY_ANSWER: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
@@ -132,7 +131,7 @@ async fn an_ended_upstream_login_is_for_the_layer_in_front_to_answer() {
         ..Setup::to(&backend)
     };
     let challenge = |mut response: Response| async move {
-        if response.extensions().get::<ProxyError>() == Some(&ProxyError::LoginNeeded) {
+        if response.extensions().get::<LoginNeeded>().is_some() {
             response
                 .headers_mut()
                 .insert(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"".parse().unwrap());

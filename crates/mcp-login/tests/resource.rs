@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
+use axum::response::IntoResponse;
+use axum::routing::any;
+use axum::{Extension, Router};
 use mcp_login::Store;
+use mcp_login::resource::LoginNeeded;
 use mcp_login_testkit::browser::Browser;
 use mcp_login_testkit::client::{OAuthClient, Tokens};
 use mcp_login_testkit::fake_upstream::Fault;
@@ -205,14 +209,26 @@ async fn an_upstream_that_is_away_ends_no_login_and_one_that_says_no_does() {
 }
 
 #[tokio::test]
+async fn a_server_that_finds_the_login_ended_gets_the_challenge_written() {
+    let answer = || async { Extension(LoginNeeded).into_response() };
+    let server = TestServer::around(Options::usual().await, |auth| {
+        Router::new().route("/mcp", any(answer)).route_layer(auth.protect("/mcp").unwrap())
+    })
+    .await;
+    let client = OAuthClient::register(&server).await;
+    let tokens = client.log_in(&Browser::new()).await;
+    let refused = client.call("/mcp", &tokens.access).await;
+    assert_eq!(refused.status(), 401);
+    assert!(challenge(&refused).contains("resource_metadata=") && challenge(&refused).contains("invalid_token"));
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_logs_nobody_out() {
     let mut redis = RedisServer::start();
     let store = Store::open(&redis.url()).await.unwrap();
     let server = TestServer::with(Options { store, ..Options::usual().await }).await;
     let (client, browser) = (OAuthClient::register(&server).await, Browser::new());
     let tokens = client.log_in(&browser).await;
-    redis.pause();
-    redis.resume();
     let dump = redis.dump();
     redis.stop();
     for answer in [

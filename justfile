@@ -1,0 +1,32 @@
+# The steps of the checks. `just` lists them, `just ci` does what CI does.
+
+_list:
+    @just --list
+
+# everything that has to pass
+ci: fmt clippy deny test
+
+# the formatting is rustfmt's
+fmt:
+    cargo fmt --all --check
+
+# no lint is left, in no combination of features
+clippy:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy -p mcp-login --no-default-features -- -D warnings
+
+# licences, sources and doubled crates are as deny.toml says
+deny:
+    scripts/deny
+
+# known vulnerabilities, from the advisory database on the internet
+advisories:
+    cargo deny --all-features check advisories
+
+# every test, with what it needs installed
+test:
+    scripts/test
+
+# the demo: a sign-in service, an MCP server and the gateway between them
+demo *arguments:
+    cargo run --release -- demo {{ arguments }}
