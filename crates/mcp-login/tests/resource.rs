@@ -219,7 +219,9 @@ async fn a_server_that_finds_the_login_ended_gets_the_challenge_written() {
     let tokens = client.log_in(&Browser::new()).await;
     let refused = client.call("/mcp", &tokens.access).await;
     assert_eq!(refused.status(), 401);
-    assert!(challenge(&refused).contains("resource_metadata=") && challenge(&refused).contains("invalid_token"));
+    assert!(
+        challenge(&refused).contains("resource_metadata=") && challenge(&refused).contains("invalid_token")
+    );
 }
 
 #[tokio::test]

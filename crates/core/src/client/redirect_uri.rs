@@ -44,8 +44,10 @@ pub struct RedirectPolicy {
     schemes: BTreeSet<String>,
 }
 
-/// Schemes that make a browser run or show something instead of opening a program.
-const DANGEROUS_SCHEMES: [&str; 12] = [
+/// Schemes that are no native app's: of the web, or those that make a browser run or show something.
+const NO_APPS_SCHEMES: [&str; 14] = [
+    "http",
+    "https",
     "javascript",
     "data",
     "file",
@@ -60,6 +62,12 @@ const DANGEROUS_SCHEMES: [&str; 12] = [
     "mailto",
 ];
 
+/// Whether a scheme can be the private-use scheme of a native app (RFC 8252 §7.1).
+#[must_use]
+pub fn is_private_use_scheme(scheme: &str) -> bool {
+    !NO_APPS_SCHEMES.contains(&scheme.to_ascii_lowercase().as_str())
+}
+
 impl RedirectPolicy {
     /// From the lists of the configuration: hosts (`*` is any host with https) and private-use schemes.
     pub fn new(
@@ -71,7 +79,7 @@ impl RedirectPolicy {
         let schemes = schemes
             .into_iter()
             .map(|scheme| scheme.as_ref().to_ascii_lowercase())
-            .filter(|scheme| !DANGEROUS_SCHEMES.contains(&scheme.as_str()))
+            .filter(|scheme| is_private_use_scheme(scheme))
             .collect();
         Self { any_https_host: hosts.contains("*"), hosts, schemes }
     }
@@ -103,9 +111,9 @@ fn parse(uri: &str) -> Result<Url, RedirectUriError> {
     }
     let parsed = Url::parse(uri).map_err(|_| RedirectUriError::Malformed)?;
     let has_user = !parsed.username().is_empty() || parsed.password().is_some();
-    let web_without_slashes = matches!(parsed.scheme(), "http" | "https")
-        && !uri.get(parsed.scheme().len()..).is_some_and(|rest| rest.starts_with("://"));
-    if has_user || web_without_slashes || DANGEROUS_SCHEMES.contains(&parsed.scheme()) {
+    let is_web = matches!(parsed.scheme(), "http" | "https");
+    let has_slashes = uri.get(parsed.scheme().len()..).is_some_and(|rest| rest.starts_with("://"));
+    if has_user || (is_web && !has_slashes) || !(is_web || is_private_use_scheme(parsed.scheme())) {
         return Err(RedirectUriError::Malformed);
     }
     Ok(parsed)

@@ -1,5 +1,7 @@
 //! `[clients]`: which clients may ask.
 
+use mcp_login::core::client::redirect_uri::is_private_use_scheme;
+
 use super::each;
 use crate::config::fault::Faults;
 use crate::config::raw;
@@ -16,22 +18,6 @@ pub struct ClientsConfig {
     /// Client ID Metadata Documents are wanted; this version does not offer them yet.
     pub metadata_documents: bool,
 }
-
-/// Schemes that run code or read local data in a browser, or that are not private-use.
-const REFUSED_SCHEMES: [&str; 12] = [
-    "http",
-    "https",
-    "javascript",
-    "data",
-    "file",
-    "vbscript",
-    "blob",
-    "about",
-    "filesystem",
-    "ws",
-    "wss",
-    "mailto",
-];
 
 pub(super) fn judge(raw: raw::Clients, faults: &mut Faults) -> ClientsConfig {
     for n in 0..raw.r#static.len() {
@@ -85,7 +71,7 @@ fn check_scheme(written: &str) -> Result<String, String> {
     if !letters || !scheme.starts_with(|c: char| c.is_ascii_lowercase()) {
         return Err("not a scheme: write \"cursor\", without colon and slashes".to_owned());
     }
-    if REFUSED_SCHEMES.contains(&scheme.as_str()) {
+    if !is_private_use_scheme(&scheme) {
         return Err("not a private-use scheme of a native app (RFC 8252 §7.1)".to_owned());
     }
     Ok(scheme)
