@@ -21,7 +21,9 @@ export function freePort() {
 
 /** Starts a child; `stop()` asks it to end (SIGTERM) and fails if it needs more than `grace` ms. */
 export function start(command, args, { env = {}, cwd, stdin = 'ignore' } = {}) {
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: [stdin, 'pipe', 'pipe'] });
+  // What is meant for these tests, or for another gateway, is no configuration of the one under test.
+  const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('MCP_LOGIN_'));
+  const child = spawn(command, args, { cwd, env: { ...Object.fromEntries(inherited), ...env }, stdio: [stdin, 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr']) {
     child[name].setEncoding('utf8').on('data', (text) => {

@@ -97,10 +97,17 @@ pub struct OAuthError {
     pub description: Cow<'static, str>,
 }
 
+/// The characters that RFC 6749 §5.2 lets stand in `error_description`.
+fn is_error_text(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+}
+
 impl OAuthError {
     /// A refusal with this code and description.
     pub fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, description: description.into() }
+        let description = description.into();
+        debug_assert!(is_error_text(&description), "{description}");
+        Self { code, description }
     }
 
     /// `invalid_request`.

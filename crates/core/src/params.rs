@@ -47,20 +47,12 @@ impl Params {
         Ok(first.filter(|value| !value.is_empty()))
     }
 
-    /// The one value of a parameter of which some clients send identical copies.
-    pub fn same(&self, name: &str) -> Result<Option<&str>, Vec<&str>> {
-        let mut values: Vec<&str> = self
-            .0
+    /// Every value of a parameter that may be given more than once.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0
             .iter()
-            .filter(|(held, value)| held == name && !value.is_empty())
+            .filter(move |(held, value)| held == name && !value.is_empty())
             .map(|(_, value)| value.as_str())
-            .collect();
-        values.dedup();
-        match values.as_slice() {
-            [] => Ok(None),
-            [value] => Ok(Some(value)),
-            _ => Err(values),
-        }
     }
 
     /// Whether a parameter is there at all, even without a value.
@@ -112,8 +104,7 @@ mod tests {
     fn what_is_given_twice_is_refused() {
         let params = Params::parse(b"a=1&a=1&resource=x&resource=x&r=1&r=2").unwrap();
         assert!(params.one("a").is_err());
-        assert_eq!(params.same("resource"), Ok(Some("x")));
-        assert!(params.same("r").is_err());
+        assert_eq!(params.all("resource").collect::<Vec<_>>(), ["x", "x"]);
         assert!(params.has_duplicates(&["resource", "r"]));
         assert!(!params.has_duplicates(&["resource", "r", "a"]));
     }

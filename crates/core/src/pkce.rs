@@ -16,7 +16,7 @@ pub struct CodeChallenge(String);
 
 /// Not what SHA-256 in base64url looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an S256 code challenge (RFC 7636 §4.2)")]
+#[error("not an S256 code challenge (RFC 7636 section 4.2)")]
 pub struct InvalidChallenge;
 
 impl CodeChallenge {

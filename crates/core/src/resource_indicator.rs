@@ -41,22 +41,22 @@ impl Resources {
         self.0.iter().find(|(_, known)| *known == wanted).map(|(url, _)| url.as_str())
     }
 
-    /// The server of an authorization request: the named one, else the default. RFC 8707 §2 allows several; a token
-    /// here is for one, so only identical copies are.
-    pub fn check_resource<'a>(&'a self, params: &Params) -> Result<&'a str, OAuthError> {
-        match params.same("resource") {
-            Ok(None) => Ok(self.default()),
-            Ok(Some(named)) => self.find(named).ok_or_else(unknown),
-            Err(_) => Err(OAuthError::new(ErrorCode::InvalidTarget, "name one resource only")),
+    /// The server that a request names, if it names one. RFC 8707 §2 allows several; a token here is for one, so all
+    /// that are named have to be the same, however they are spelled: a real client sends two copies.
+    pub fn named<'a>(&'a self, params: &Params) -> Result<Option<&'a str>, OAuthError> {
+        let invalid = |description| OAuthError::new(ErrorCode::InvalidTarget, description);
+        let mut found = None;
+        for named in params.all("resource") {
+            let resource = self
+                .find(named)
+                .ok_or_else(|| invalid("the resource is not a server that this issuer gives tokens for"))?;
+            if found.is_some_and(|found| found != resource) {
+                return Err(invalid("name one resource only"));
+            }
+            found = Some(resource);
         }
+        Ok(found)
     }
-}
-
-fn unknown() -> OAuthError {
-    OAuthError::new(
-        ErrorCode::InvalidTarget,
-        "the resource is not a server that this issuer gives tokens for",
-    )
 }
 
 fn canonical(url: &str) -> Option<Url> {
@@ -116,12 +116,13 @@ mod tests {
     #[test]
     fn one_or_none_is_named() {
         let check = |query: &str| {
-            resources().check_resource(&Params::parse(query.as_bytes()).unwrap()).map(str::to_owned)
+            resources().named(&Params::parse(query.as_bytes()).unwrap()).map(|named| named.map(str::to_owned))
         };
-        assert_eq!(check(""), Ok("https://mcp.example.com/mcp".to_owned()));
-        assert_eq!(check("resource=https://mcp.example.com/b").unwrap(), "https://mcp.example.com/b");
-        let twice = "resource=https://mcp.example.com/b&resource=https://mcp.example.com/b";
-        assert_eq!(check(twice).unwrap(), "https://mcp.example.com/b");
+        let b = Some("https://mcp.example.com/b".to_owned());
+        assert_eq!(check(""), Ok(None));
+        assert_eq!(check("resource=https://mcp.example.com/b").unwrap(), b);
+        let twice = "resource=https://mcp.example.com/b&resource=https://MCP.example.com/b/";
+        assert_eq!(check(twice).unwrap(), b);
         let two = "resource=https://mcp.example.com/b&resource=https://mcp.example.com/mcp";
         assert_eq!(check(two).unwrap_err().code, ErrorCode::InvalidTarget);
         assert_eq!(check("resource=https://evil.example/").unwrap_err().code, ErrorCode::InvalidTarget);

@@ -15,7 +15,7 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 
 /// A string that is not a scope: RFC 6749 §3.3 allows printable ASCII without space, `"` and `\`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a scope (RFC 6749 §3.3)")]
+#[error("not a scope (RFC 6749 section 3.3)")]
 pub struct InvalidScope;
 
 /// A set of scope names without repetitions.

@@ -52,6 +52,9 @@ fn upstream(config: &UpstreamConfig) -> anyhow::Result<Upstream> {
         anyhow::bail!("upstream.provider: no preset is called {:?}", config.provider);
     };
     let mut upstream = Upstream::new(preset, &config.client_id, config.client_secret.clone());
+    if let Some(name) = &config.display_name {
+        upstream = upstream.named(name);
+    }
     if let Some(issuer) = &config.issuer {
         upstream = upstream.issuer(issuer);
     }

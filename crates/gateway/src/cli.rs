@@ -15,7 +15,7 @@ use crate::log::{self, LogFormat};
 #[derive(Debug, Parser)]
 #[command(name = "mcp-login", version)]
 pub struct Cli {
-    /// How a line of the log looks (on stderr; `RUST_LOG` says how much)
+    /// Log format; logs go to stderr, `RUST_LOG` sets the level
     #[arg(long, global = true, value_enum, default_value_t)]
     pub log_format: LogFormat,
     /// What to do.
@@ -26,11 +26,11 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Everything on this machine, nothing to configure: a sign-in service, an MCP server and the gateway
+    /// Try it: a sign-in service, an MCP server and the gateway, all on this machine, nothing to configure
     Demo(DemoArgs),
     /// Run the gateway
     Serve(ConfigArgs),
-    /// Look at a configuration
+    /// Check a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// The services people can sign in to, and what each needs
@@ -43,7 +43,7 @@ pub struct DemoArgs {
     /// Where the gateway listens on 127.0.0.1
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
-    /// Keep logins here, also after the end [default: a temporary folder]
+    /// Keep the logins in this folder after the demo ends [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ pub struct ConfigArgs {
 /// `config`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Say everything that is wrong with a configuration
+    /// List everything that is wrong with a configuration
     Check(CheckArgs),
 }
 

@@ -225,12 +225,13 @@ fn public_url_is_an_issuer() {
         "mcp.example.com",
         "ftp://mcp.example.com",
         "https://mcp.exämple.com",
+        "https://MCP.example.com",
+        "https://mcp.example.com:443",
+        "https://mcp.example.com/:a",
+        "https://mcp.example.com/{a}",
+        "https://mcp.example.com/.well-known",
     ] {
         one_fault(&url(bad), "public_url");
-    }
-    for other_spelling in ["https://MCP.example.com", "https://mcp.example.com:443"] {
-        assert_eq!(check(&url(other_spelling)).unwrap().config.public_url.as_str(), other_spelling);
-        assert_eq!(warnings(&url(other_spelling)), ["public_url"]);
     }
     let config = check(&url("https://mcp.example.com:8443/base")).unwrap().config;
     assert_eq!(config.public_url.authority(), "mcp.example.com:8443");

@@ -38,6 +38,12 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
+    /// How long a registered client is kept that nobody uses: never less than its refresh tokens live.
+    pub(crate) fn client_idle(&self) -> Duration {
+        const MONTHS: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+        MONTHS.max(self.refresh + Duration::from_secs(2 * 24 * 60 * 60))
+    }
+
     /// What does not fit together, each with the key to change.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
@@ -53,7 +59,7 @@ impl Lifetimes {
             }
         }
         if self.code > Duration::from_secs(600) {
-            faults.push("tokens.code_ttl: may be 10 minutes (OAuth 2.1 §4.1.2)".into());
+            faults.push("tokens.code_ttl: may be 10 minutes (OAuth 2.1 section 4.1.2)".into());
         }
         if self.refresh_retry_window > self.access {
             faults.push("tokens.refresh_retry_window: may be as long as access_ttl".into());

@@ -145,10 +145,11 @@ async fn the_session_cookie_is_not_there_before_consent() {
     let (client, browser) = (OAuthClient::register(&server).await, Browser::new());
     let page = browser.open(&client.authorization_url(&[])).await;
     let names = |browser: &Browser| browser.cookies().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    assert_eq!(names(&browser), ["mcp-login-browser"]);
+    assert_eq!(names(&browser).len(), 1);
+    assert!(names(&browser)[0].starts_with("mcp-login-consent-"), "{:?}", names(&browser));
     browser.answer(page, "allow").await;
-    assert_eq!(names(&browser).len(), 2);
-    assert!(names(&browser)[1].starts_with("mcp-login-session-"), "{:?}", names(&browser));
+    assert_eq!(names(&browser).len(), 1);
+    assert!(names(&browser)[0].starts_with("mcp-login-session-"), "{:?}", names(&browser));
 }
 
 #[tokio::test]
@@ -213,6 +214,15 @@ async fn an_issuer_that_is_not_the_upstream_is_refused() {
     mixed_up.query_pairs_mut().clear().extend_pairs(&pairs).append_pair("iss", "https://evil.example");
     assert_eq!(browser.open_from_elsewhere(mixed_up.as_str()).await.status(), 400);
     assert_eq!(server.upstream.exchanges(), 0, "the code is not sent anywhere");
+    let mut refusal = Url::parse(&callback(&server, &browser).await).unwrap();
+    let state = param(&refusal, "state").unwrap();
+    let pairs = [("state", state.as_str()), ("error", "access_denied"), ("iss", "https://evil.example")];
+    refusal.query_pairs_mut().clear().extend_pairs(pairs);
+    assert_eq!(
+        browser.open_from_elsewhere(refusal.as_str()).await.status(),
+        400,
+        "nor is a refusal believed"
+    );
 }
 
 /// What the client is told when the upstream does this.
@@ -282,6 +292,30 @@ async fn an_earlier_yes_stands_in_for_the_page_only_where_it_may() {
     let loopback = client.authorization_url(&[]);
     browser.log_in(&loopback, REDIRECT_URI).await;
     assert!(shows_page(&loopback).await, "any program can listen on loopback");
+}
+
+#[tokio::test]
+async fn pages_that_a_new_browser_opens_at_once_can_all_be_answered() {
+    let server = TestServer::start().await;
+    let (client, browser) = (OAuthClient::register(&server).await, Browser::new());
+    let first = browser.open(&client.authorization_url(&[])).await;
+    let second = browser.open(&client.authorization_url(&[])).await;
+    for page in [first, second] {
+        let answered = browser.answer(page, "allow").await;
+        assert!(browser.follow(answered, REDIRECT_URI).await.query().unwrap().contains("code="));
+    }
+}
+
+#[tokio::test]
+async fn an_approval_is_remembered_once_somebody_has_signed_in() {
+    const SITE: &str = "https://client.example/callback";
+    let server = TestServer::start().await;
+    let metadata = json!({"redirect_uris": [SITE]});
+    let (client, browser) = (OAuthClient::register_as(&server, metadata).await, Browser::new());
+    let site = client.authorization_url(&[("redirect_uri", SITE)]);
+    let page = browser.open(&site).await;
+    assert_eq!(browser.answer(page, "allow").await.status(), 303);
+    assert_eq!(browser.open(&site).await.status(), 200, "nobody came back from the upstream");
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use axum::response::IntoResponse;
-use axum::routing::any;
+use axum::routing::{any, post as post_to};
 use axum::{Extension, Router};
-use mcp_login::Store;
 use mcp_login::resource::LoginNeeded;
+use mcp_login::{Caller, MaybeCaller, Store};
 use mcp_login_testkit::browser::Browser;
 use mcp_login_testkit::client::{OAuthClient, Tokens};
 use mcp_login_testkit::fake_upstream::Fault;
@@ -222,6 +222,28 @@ async fn a_server_that_finds_the_login_ended_gets_the_challenge_written() {
     assert!(
         challenge(&refused).contains("resource_metadata=") && challenge(&refused).contains("invalid_token")
     );
+}
+
+#[tokio::test]
+async fn axum_handlers_get_their_caller() {
+    let whoami = async |caller: Caller| caller.subject().to_owned();
+    let maybe = async |MaybeCaller(caller): MaybeCaller| {
+        caller.map_or("nobody".to_owned(), |c| c.subject().to_owned())
+    };
+    let server = TestServer::around(Options::usual().await, |auth| {
+        let lazy = Router::new().route("/lazy", post_to(whoami).put(maybe));
+        let required =
+            Router::new().route("/mcp", post_to(whoami)).route_layer(auth.protect("/mcp").unwrap());
+        required.merge(lazy.route_layer(auth.protect("/lazy").unwrap())).route("/open", post_to(whoami))
+    })
+    .await;
+    let anonymous = post(&server, "/lazy", LIST).send().await.unwrap();
+    assert_eq!(anonymous.status(), 401);
+    assert!(!challenge(&anonymous).contains("error="), "{}", challenge(&anonymous));
+    assert_eq!(post(&server, "/open", LIST).send().await.unwrap().status(), 500, "not behind the layer");
+    let client = OAuthClient::register(&server).await;
+    let tokens = client.log_in(&Browser::new()).await;
+    assert!(!client.call("/mcp", &tokens.access).await.text().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("upstream", &[]),
     ("page", &[]),
     ("clock", &[]),
-    ("client", &["store"]),
+    ("client", &["settings", "store"]),
     ("grant_type", &["client", "store", "settings"]),
     ("endpoint", &["client", "clock", "grant_type", "page", "settings", "store", "telemetry", "upstream"]),
     ("resource", &["clock", "store", "telemetry", "upstream"]),

@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
     let client_secret = env::var("GITHUB_CLIENT_SECRET").context("GITHUB_CLIENT_SECRET")?;
 
     let auth = AuthServer::builder("http://127.0.0.1:8080")
-        .upstream(presets::github(client_id, client_secret).scopes(["read:user"]))
+        .upstream(presets::github(client_id, client_secret).scopes(["read:user", "user:email"]))
         .store(Store::open("file:mcp-login.db").await?)
         .resource(Resource::new("/mcp").access(Access::Lazy).public_tools(["greet"]))
         .build()

@@ -179,7 +179,7 @@ fn check_code_challenge(params: &Params, _: &Context<'_>, findings: &mut Finding
         return Err(OAuthError::invalid_request("code_challenge_method has to be S256"));
     }
     let challenge = CodeChallenge::parse(challenge).map_err(|_| {
-        OAuthError::invalid_request("code_challenge is not 43 characters of base64url (RFC 7636 §4.2)")
+        OAuthError::invalid_request("code_challenge is not 43 characters of base64url (RFC 7636 section 4.2)")
     })?;
     findings.code_challenge = Some(challenge);
     Ok(())
@@ -187,24 +187,22 @@ fn check_code_challenge(params: &Params, _: &Context<'_>, findings: &mut Finding
 
 /// RFC 8707 §2.
 fn check_resource(params: &Params, context: &Context<'_>, findings: &mut Findings) -> Result<(), OAuthError> {
-    context.resources.check_resource(params)?.clone_into(&mut findings.resource);
+    let named = context.resources.named(params)?;
+    named.unwrap_or_else(|| context.resources.default()).clone_into(&mut findings.resource);
     Ok(())
 }
 
-/// OAuth 2.1 §3.2.2.1: unknown scopes are left out, and the token answer tells what was given. Nothing but unknown
-/// scopes is an error, since such a token would be of no use.
+/// OAuth 2.1 §3.2.2.1: unknown scopes are left out, and the token answer tells what was given. Some clients ask for
+/// scopes of their own and nothing else: they get what one gets that asks for nothing.
 fn check_scope(params: &Params, context: &Context<'_>, findings: &mut Findings) -> Result<(), OAuthError> {
-    let invalid = |description| OAuthError::new(ErrorCode::InvalidScope, description);
     let asked = Scopes::parse(params.one("scope")?.unwrap_or_default())
-        .map_err(|_| invalid("scope is not a list of scopes (RFC 6749 §3.3)"))?
+        .map_err(|_| {
+            OAuthError::new(ErrorCode::InvalidScope, "scope is not a list of scopes (RFC 6749 section 3.3)")
+        })?
         .without(OFFLINE_ACCESS);
-    if asked.is_empty() {
-        findings.scope = context.scopes_of.baseline(&findings.resource);
-        return Ok(());
-    }
     findings.scope = asked.intersection(&context.scopes_of.supported(&findings.resource));
     if findings.scope.is_empty() {
-        return Err(invalid("none of these scopes exists here; scopes_supported in the metadata lists them"));
+        findings.scope = context.scopes_of.baseline(&findings.resource);
     }
     Ok(())
 }

@@ -87,8 +87,9 @@ fn invalid_metadata(description: &'static str) -> OAuthError {
 impl RegistrationRequest {
     /// Reads the body of a registration request.
     pub fn parse(body: &[u8]) -> Result<Self, OAuthError> {
-        serde_json::from_slice(body)
-            .map_err(|_| invalid_metadata("the body is not a JSON object of client metadata (RFC 7591 §3.1)"))
+        serde_json::from_slice(body).map_err(|_| {
+            invalid_metadata("the body is not a JSON object of client metadata (RFC 7591 section 3.1)")
+        })
     }
 
     /// What becomes of the request under the operator's policy. Of the redirect URIs the acceptable ones are kept:
@@ -100,7 +101,7 @@ impl RegistrationRequest {
         check_name(self.client_name.as_deref())?;
         if let Some(scope) = &self.scope {
             Scopes::parse(scope)
-                .map_err(|_| invalid_metadata("scope is not a list of scopes (RFC 6749 §3.3)"))?;
+                .map_err(|_| invalid_metadata("scope is not a list of scopes (RFC 6749 section 3.3)"))?;
         }
         if !matches!(self.application_type.as_deref(), None | Some("web" | "native")) {
             return Err(invalid_metadata("application_type is web or native"));

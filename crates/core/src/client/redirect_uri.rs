@@ -100,7 +100,20 @@ impl RedirectPolicy {
 
 /// `*` opens every site, not the machines around the server.
 fn is_public_name(uri: &Url) -> bool {
-    matches!(uri.host(), Some(Host::Domain(name)) if name != "localhost")
+    matches!(uri.host(), Some(Host::Domain(_))) && !is_loopback(uri)
+}
+
+/// Whether it leads to this computer, whatever the scheme: then any program may be listening.
+fn is_loopback(uri: &Url) -> bool {
+    match uri.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
 }
 
 fn parse(uri: &str) -> Result<Url, RedirectUriError> {
@@ -187,7 +200,7 @@ impl VerifiedRedirectUri {
     /// Whether it leads to a web site, and not to whatever program listens on this computer or opens such links.
     #[must_use]
     pub fn is_website(&self) -> bool {
-        Url::parse(&self.0).is_ok_and(|url| url.scheme() == "https")
+        Url::parse(&self.0).is_ok_and(|url| url.scheme() == "https" && !is_loopback(&url))
     }
 
     /// The URI with these parameters added to its query (RFC 6749 §4.1.2).

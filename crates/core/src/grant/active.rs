@@ -73,7 +73,7 @@ pub struct PresentedRefreshToken<'a> {
     pub lineage: SecretHash,
     /// The authenticated client.
     pub client_id: &'a str,
-    /// The exact URL of the server that it named, if it named one that exists; `Some("")` is one that does not.
+    /// The exact URL of the server that it named, if it named one.
     pub resource: Option<&'a str>,
     /// The scopes that it asked for, if it did.
     pub scope: Option<&'a Scopes>,
@@ -186,10 +186,17 @@ impl Active {
         let old = std::mem::replace(&mut self.refresh, issued.refresh);
         self.previous =
             Some(PreviousRefreshToken { hash: old.hash, successor, until: now.plus(retry_window) });
-        self.access.retain(|token| !token.expires_at.has_passed(now));
+        self.prune(now);
         self.access.push(issued.access);
         let excess = self.access.len().saturating_sub(MAX_ACCESS_TOKENS);
         self.access.drain(..excess);
+    }
+
+    /// Drops what has ended, and with it the key material that it could still open. Every writer of a grant does this
+    /// first, so that only live tokens are of use to a thief of the store.
+    pub fn prune(&mut self, now: Timestamp) {
+        self.access.retain(|token| !token.expires_at.has_passed(now));
+        self.previous = self.previous.take().filter(|previous| !previous.until.has_passed(now));
     }
 
     /// Ends one access token, and no other; `false` when it is not one of this grant's.

@@ -36,7 +36,7 @@ pub struct PresentedCode<'a> {
     pub redirect_uri: Option<&'a str>,
     /// Its `code_verifier`.
     pub code_verifier: &'a Secret,
-    /// The exact URL of the server that it named, if it named one that exists; `Some("")` is one that does not.
+    /// The exact URL of the server that it named, if it named one.
     pub resource: Option<&'a str>,
 }
 

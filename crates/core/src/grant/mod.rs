@@ -1,7 +1,7 @@
 //! The grant: one login of one person through one client, from the first request to its end.
 //!
 //! ```text
-//! Pending ──consent──▶ Approved ──callback──▶ CodeIssued ──code──▶ Active ──▶ gone
+//! Pending ──consent──▶ Approved ──callback──▶ Claimed ──upstream──▶ CodeIssued ──code──▶ Active ──▶ gone
 //! ```
 //!
 //! One record, replaced as a whole: whoever loses the race for a step finds the state that the winner left. What a
@@ -32,6 +32,8 @@ pub enum Grant {
     Pending(Pending),
     /// The person has said yes and is at the upstream.
     Approved(Approved),
+    /// One request has the rest of this step to itself; to all others the login is over.
+    Claimed(Claimed),
     /// The person is back; the client has a code.
     CodeIssued(Box<CodeIssued>),
     /// The client has tokens.
@@ -61,6 +63,13 @@ pub struct Approved {
     /// The request and what our own exchange with the upstream needs, under the `state`.
     pub session_data: Sealed,
     /// When it is too late to come back.
+    pub expires_at: Timestamp,
+}
+
+/// Somebody is at it. Nothing is held: whoever claimed it has taken along what it needs.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Claimed {
+    /// When whoever claimed it has given up.
     pub expires_at: Timestamp,
 }
 
@@ -106,6 +115,7 @@ impl Grant {
         match self {
             Self::Pending(pending) => pending.expires_at,
             Self::Approved(approved) => approved.expires_at,
+            Self::Claimed(claimed) => claimed.expires_at,
             Self::CodeIssued(issued) => issued.expires_at,
             Self::Active(active) => active.expires_at(),
         }

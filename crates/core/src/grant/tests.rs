@@ -102,7 +102,10 @@ fn a_code_is_bound_to_all_that_it_was_given_for() {
         check(PresentedCode { code_verifier: &Secret::default(), ..good() }),
         Err(GrantError::WrongVerifier)
     );
-    assert_eq!(check(PresentedCode { resource: Some(""), ..good() }), Err(GrantError::OtherResource));
+    assert_eq!(
+        check(PresentedCode { resource: Some("https://mcp.example.com/other"), ..good() }),
+        Err(GrantError::OtherResource)
+    );
     assert_eq!(code_issued().check(&good(), at(299)), Ok(()));
     assert_eq!(code_issued().check(&good(), at(300)), Err(GrantError::Unknown));
 }
@@ -160,7 +163,7 @@ fn a_refresh_token_is_bound_to_client_resource_and_scope() {
         Err(GrantError::OtherClient)
     );
     assert_eq!(
-        check(PresentedRefreshToken { resource: Some(""), ..presented(1) }),
+        check(PresentedRefreshToken { resource: Some("https://mcp.example.com/other"), ..presented(1) }),
         Err(GrantError::OtherResource)
     );
     assert_eq!(
@@ -190,6 +193,20 @@ fn access_tokens_end_by_time_and_by_number() {
     assert!(grant.access_token(hash(100 + 50), at(2)).is_some());
     assert!(grant.access_token(hash(100 + 19), at(2)).is_some());
     assert!(grant.access_token(hash(100 + 18), at(2)).is_none(), "{MAX_ACCESS_TOKENS} newest are kept");
+}
+
+#[test]
+fn what_has_ended_is_dropped_when_the_grant_is_written() {
+    let mut grant = active();
+    grant.rotate(issued(2, at(10)), sealed(77), WINDOW, at(10));
+    let text = |grant: &Active| serde_json::to_string(grant).unwrap();
+    let (first_access, successor) = (String::from(hash(101)), format!("{:?}", String::from(sealed(77))));
+    assert!(text(&grant).contains(&first_access) && text(&grant).contains(&successor));
+    grant.prune(at(70));
+    assert!(text(&grant).contains(&first_access) && !text(&grant).contains(&successor));
+    grant.prune(at(3600));
+    assert!(!text(&grant).contains(&first_access));
+    assert_eq!(grant.check_refresh(&presented(1), at(3600)), Err(GrantError::Replayed), "and is still known");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::{ErrorCode, OAuthError};
 use crate::params::Params;
+use crate::resource_indicator::Resources;
 use crate::secret::Secret;
 
 /// A token request, by its grant type.
@@ -22,8 +23,8 @@ pub struct AuthorizationCodeRequest<'a> {
     pub redirect_uri: Option<&'a str>,
     /// What has to fit the challenge (RFC 7636 §4.5).
     pub code_verifier: Secret,
-    /// Which server the token is for (RFC 8707 §2.2).
-    pub resource: Resource<'a>,
+    /// The exact URL of the server that the token is for, if one is named (RFC 8707 §2.2).
+    pub resource: Option<&'a str>,
 }
 
 /// A refresh token for new tokens.
@@ -33,25 +34,20 @@ pub struct RefreshTokenRequest<'a> {
     pub refresh_token: Secret,
     /// Fewer scopes for the new access token.
     pub scope: Option<&'a str>,
-    /// Which server the token is for.
-    pub resource: Resource<'a>,
+    /// The exact URL of the server that the token is for, if one is named.
+    pub resource: Option<&'a str>,
 }
-
-/// The `resource` of a token request: none, or one.
-pub type Resource<'a> = Option<&'a str>;
 
 impl<'a> TokenRequest<'a> {
     /// Reads the form of a token request.
-    pub fn parse(params: &'a Params) -> Result<Self, OAuthError> {
+    pub fn parse(params: &'a Params, resources: &'a Resources) -> Result<Self, OAuthError> {
         if params.has_duplicates(&["resource"]) {
             return Err(OAuthError::invalid_request("a parameter is given more than once"));
         }
         let required = |name: &'static str| {
             params.one(name)?.ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
         };
-        let resource = params
-            .same("resource")
-            .map_err(|_| OAuthError::new(ErrorCode::InvalidTarget, "name one resource only"))?;
+        let resource = resources.named(params)?;
         match required("grant_type")? {
             "authorization_code" => Ok(Self::AuthorizationCode(AuthorizationCodeRequest {
                 code: required("code")?.into(),
@@ -78,21 +74,29 @@ impl<'a> TokenRequest<'a> {
 mod tests {
     use super::*;
 
+    fn resources() -> Resources {
+        Resources::new(["https://mcp.example.com/mcp".to_owned()]).unwrap()
+    }
+
     fn refused(form: &str) -> ErrorCode {
-        TokenRequest::parse(&Params::parse(form.as_bytes()).unwrap()).unwrap_err().code
+        TokenRequest::parse(&Params::parse(form.as_bytes()).unwrap(), &resources()).unwrap_err().code
     }
 
     #[test]
     fn both_grant_types_are_read() {
+        let resources = resources();
         let params =
             Params::parse(b"grant_type=authorization_code&code=c&code_verifier=v&redirect_uri=r").unwrap();
-        let TokenRequest::AuthorizationCode(request) = TokenRequest::parse(&params).unwrap() else {
+        let TokenRequest::AuthorizationCode(request) = TokenRequest::parse(&params, &resources).unwrap()
+        else {
             panic!()
         };
         assert_eq!(request.code.expose_secret(), "c");
         assert_eq!(request.redirect_uri, Some("r"));
         let params = Params::parse(b"grant_type=refresh_token&refresh_token=t&scope=a").unwrap();
-        let TokenRequest::RefreshToken(request) = TokenRequest::parse(&params).unwrap() else { panic!() };
+        let TokenRequest::RefreshToken(request) = TokenRequest::parse(&params, &resources).unwrap() else {
+            panic!()
+        };
         assert_eq!((request.refresh_token.expose_secret(), request.scope), ("t", Some("a")));
     }
 
@@ -104,6 +108,6 @@ mod tests {
         assert_eq!(refused("grant_type=authorization_code"), InvalidRequest);
         assert_eq!(refused("grant_type=refresh_token"), InvalidRequest);
         assert_eq!(refused("grant_type=refresh_token&refresh_token=a&refresh_token=a"), InvalidRequest);
-        assert_eq!(refused("grant_type=refresh_token&refresh_token=a&resource=x&resource=y"), InvalidTarget);
+        assert_eq!(refused("grant_type=refresh_token&refresh_token=a&resource=x"), InvalidTarget);
     }
 }

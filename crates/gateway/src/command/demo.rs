@@ -107,6 +107,7 @@ url = {store}
 
 [upstream]
 provider = "oauth2"
+display_name = "Demo sign-in"
 client_id = "{CLIENT_ID}"
 client_secret = {client_secret}
 authorization_endpoint = {authorize}
@@ -193,14 +194,13 @@ fn welcome(mcp: &str, demo: &Demo) -> String {
     const D: Style = Style::new().dimmed();
     let vscode = json!({ "name": "notes", "type": "http", "url": mcp });
     let cursor = json!({ "mcpServers": { "notes": { "url": mcp } } });
-    let (gateway, sign_in) = (&demo.gateway, &demo.sign_in);
+    let sign_in = &demo.sign_in;
     format!(
         "
   {B}mcp-login demo{B:#}
 
   MCP server   {B}{mcp}{B:#}
   Sign-in      {sign_in}
-  Connections  {gateway}/account
 
   {B}Claude Code{B:#}
     claude mcp add --transport http notes {mcp}

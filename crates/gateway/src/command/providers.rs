@@ -83,7 +83,9 @@ pub fn run(args: &ProvidersArgs) -> Result<(), Failure> {
     let Some(row) = rows.iter().find(|row| row.name == *name) else {
         let hint = nearest(name, rows.iter().map(|row| row.name.as_str()));
         let hint = hint.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-        return Err(Failure::Usage(format!("no provider is called {name:?}{hint}")));
+        return Err(Failure::Usage(format!(
+            "no provider is called {name:?}{hint}; `mcp-login providers` lists them, any other service is \"oidc\" or \"oauth2\""
+        )));
     };
     if args.json {
         say(&json!({ "callback_url": callback, "provider": row }).to_string());
@@ -94,7 +96,11 @@ pub fn run(args: &ProvidersArgs) -> Result<(), Failure> {
 }
 
 fn callback_line(callback: &str, known: bool) -> String {
-    let note = if known { "" } else { "\n(with the public_url of your own configuration)" };
+    let note = if known {
+        ""
+    } else {
+        "\n(an example: no configuration was found; yours is your public_url + /callback)"
+    };
     format!("Callback URL to enter at the provider: {callback}{note}")
 }
 
@@ -115,7 +121,9 @@ fn detail(row: &ProviderRow) -> String {
     lines.extend(row.refresh.iter().map(|refresh| format!("Refresh tokens: {refresh}")));
     lines.extend([String::new(), "[upstream]".to_owned(), format!("provider = {:?}", row.name)]);
     lines.extend(row.needs.iter().map(|key| match key.as_str() {
-        "client_secret" => "client_secret = { env = \"CLIENT_SECRET\" }".to_owned(),
+        "client_secret" => {
+            format!("client_secret = {{ env = \"{}_CLIENT_SECRET\" }}", row.name.to_uppercase())
+        }
         key => format!("{key} = \"…\""),
     }));
     if !row.scopes.is_empty() {

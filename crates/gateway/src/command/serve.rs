@@ -28,7 +28,7 @@ pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {} (listen)", config.listen))?;
-    tracing::info!(listen = %config.listen, public_url = %config.public_url, "serving");
+    tracing::info!("listening on {} for {}", config.listen, config.public_url);
     for mcp in &config.mcp {
         tracing::info!("{}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend.as_url());
     }

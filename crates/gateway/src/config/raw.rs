@@ -67,6 +67,7 @@ pub struct Store {
 #[allow(missing_docs)]
 pub struct Upstream {
     pub provider: Option<String>,
+    pub display_name: Option<String>,
     pub client_id: Option<String>,
     pub client_secret: Option<Secret>,
     pub scopes: Option<Vec<String>>,

@@ -60,6 +60,7 @@ static STORE: &[Key] = &[key("url", Kind::Secret), key("key_prefix", Kind::Text)
 
 static UPSTREAM: &[Key] = &[
     key("provider", Kind::Text),
+    key("display_name", Kind::Text),
     key("client_id", Kind::Text),
     key("client_secret", Kind::Secret),
     key("scopes", Kind::Texts),

@@ -8,6 +8,7 @@ use mcp_login_core::params::Params;
 use mcp_login_core::{Secret, Timestamp};
 
 use super::resolve;
+use crate::settings::Lifetimes;
 use crate::store::Store;
 use crate::store::backend::StoreError;
 
@@ -43,6 +44,7 @@ impl AuthenticatedClient {
         store: &Store,
         authorization: &[&[u8]],
         form: &Params,
+        lifetimes: &Lifetimes,
         now: Timestamp,
     ) -> Result<Self, AuthenticationError> {
         let basic = !authorization.is_empty();
@@ -54,7 +56,7 @@ impl AuthenticatedClient {
                 "the client is unknown or its secret is wrong; register again",
             ))
         };
-        let record = resolve(store, &presented.client_id, now).await?.ok_or_else(failed)?;
+        let record = resolve(store, &presented.client_id, lifetimes, now).await?.ok_or_else(failed)?;
         let proved = match (record.client.token_endpoint_auth_method, &presented.secret) {
             (ClientAuthMethod::None, secret) => secret.is_none(),
             (_, Some(secret)) => record.has_secret(secret.expose_secret()),

@@ -2,6 +2,7 @@
 
 use mcp_login_core::Timestamp;
 
+use crate::settings::Lifetimes;
 use crate::store::Store;
 use crate::store::backend::StoreError;
 use crate::store::records::ClientRecord;
@@ -10,7 +11,8 @@ use crate::store::records::ClientRecord;
 pub(crate) async fn resolve(
     store: &Store,
     client_id: &str,
+    lifetimes: &Lifetimes,
     now: Timestamp,
 ) -> Result<Option<ClientRecord>, StoreError> {
-    store.client(client_id, now).await
+    store.client(client_id, lifetimes.client_idle(), now).await
 }

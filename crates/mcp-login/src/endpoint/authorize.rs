@@ -45,18 +45,13 @@ async fn authorize(
     encoded: &[u8],
 ) -> Result<Response, AuthorizeError> {
     let (client, checked) = check(server, encoded).await?;
-    let cookie = Cookie::browser(server.is_https());
-    let known_browser = cookie.read(headers);
-    if let Some(browser) = &known_browser
-        && is_approved(server, headers, browser, &checked).await?
+    if let Some(browser) = Cookie::browser(server.is_https()).read(headers)
+        && is_approved(server, headers, &browser, &checked).await?
     {
         let grant = GrantId::new(server.now());
         return Departure::prepare(server, &grant, checked.request).await?.insert(server, &grant).await;
     }
-    let browser = known_browser.unwrap_or_default();
-    let mut response = show_page(server, &client, checked.request, &browser).await?;
-    cookie.set(&mut response, &browser);
-    Ok(response)
+    show_page(server, &client, checked.request).await
 }
 
 /// Everything that has to hold, in the order of [`mcp_login_core::authorize::checks`].
@@ -64,7 +59,7 @@ async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Client, 
     let page = |error: OAuthError| AuthorizeError::bad_request(&error);
     let params = Params::parse(encoded).map_err(page)?;
     let client_id = check_client_id(&params).map_err(page)?;
-    let Some(registered) = resolve(&server.store, client_id, server.now()).await? else {
+    let Some(registered) = resolve(&server.store, client_id, &server.lifetimes, server.now()).await? else {
         return Err(page(OAuthError::invalid_client("the client_id is not registered here")));
     };
     let client = registered.client;
@@ -100,10 +95,9 @@ async fn show_page(
     server: &AuthorizationServer,
     client: &Client,
     request: AuthorizationRequest,
-    browser: &BrowserSecret,
 ) -> Result<Response, AuthorizeError> {
     let now = server.now();
-    let grant = GrantId::new(now);
+    let (grant, browser) = (GrantId::new(now), BrowserSecret::new());
     let token = Handle::new(HandleKind::Consent, &grant);
     let pending = Pending {
         consent: token.hash(),
@@ -134,7 +128,9 @@ async fn show_page(
         consent_token: consent_token.expose_secret(),
     };
     let form_action = form_action(server, &redirect_uri);
-    Ok((security_headers(&form_action), page.render()).into_response())
+    let mut response = (security_headers(&form_action), page.render()).into_response();
+    Cookie::consent(server.is_https(), &grant, server.lifetimes.session).set(&mut response, &browser);
+    Ok(response)
 }
 
 /// Where the form may lead. Browsers hold `form-action` against the whole chain of redirects after the form: through

@@ -1,24 +1,28 @@
 //! `GET /callback`: the person comes back from the upstream, and the client gets its code.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use mcp_login_core::Secret;
 use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::{CodeIssued, Grant, Login as GrantLogin, User};
 use mcp_login_core::params::Params;
-use mcp_login_core::{Secret, Timestamp};
 
 use super::AuthorizationServer;
 use super::answer::{AuthorizeError, see_other};
 use super::cookie::Cookie;
-use super::session::{SESSION_LABEL, Session};
-use crate::store::backend::StoreError;
+use super::session::{SESSION_LABEL, Session, claim};
+use crate::store::backend::{StoreError, Swap, Version};
 use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind, UPSTREAM_TOKENS_LABEL};
 use crate::telemetry::log_failure;
 use crate::upstream::{Exchange, Login, UpstreamError};
+
+/// How long the upstream may take for all that it is asked: less than a request may.
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The authorization response of the upstream (RFC 6749 §4.1.2).
 pub(crate) async fn get(
@@ -28,13 +32,16 @@ pub(crate) async fn get(
 ) -> Result<Response, AuthorizeError> {
     let query = Params::parse(query.unwrap_or_default().as_bytes());
     let query = query.map_err(|error| AuthorizeError::bad_request(&error))?;
-    let (state, session) = check(&server, &headers, &query).await?;
-    let outcome = finish(&server, &state, &session, &query).await;
-    let mut response = match outcome {
-        Ok(code) => see_other(&response_of(&server, &session.request).success(code.expose_secret())),
-        Err(error) => axum::response::IntoResponse::into_response(error),
+    let returned = check(&server, &headers, &query).await?;
+    let request = &returned.session.request;
+    let mut response = match finish(&server, &returned, &query).await {
+        Ok(code) => {
+            remember(&server, &headers, request).await;
+            see_other(&response_of(&server, request).success(code.expose_secret()))
+        }
+        Err(error) => error.into_response(),
     };
-    Cookie::session(server.is_https(), state.grant(), server.lifetimes.session).clear(&mut response);
+    Cookie::session(server.is_https(), returned.state.grant(), server.lifetimes.session).clear(&mut response);
     Ok(response)
 }
 
@@ -49,77 +56,73 @@ fn response_of<'a>(
     }
 }
 
-/// That this is the login that was started here, in the browser that consented to it, for the first time. The record
-/// is taken before the upstream is asked, so of one callback sent twice only one goes on.
+/// Remembers what the person approved, now that somebody has signed in. A convenience: without it the page is shown
+/// again.
+async fn remember(server: &AuthorizationServer, headers: &HeaderMap, request: &AuthorizationRequest) {
+    let Some(browser) = Cookie::browser(server.is_https()).read(headers) else { return };
+    if request.redirect_uri.is_website()
+        && let Err(error) = server.store.remember_approval(&browser, request, server.now()).await
+    {
+        log_failure(&error);
+    }
+}
+
+/// The login that a callback belongs to, claimed.
+struct Return {
+    state: Handle,
+    session: Session,
+    claimed: Version,
+}
+
+/// That this is the login that was started here, in the browser that consented to it, for the first time. It is claimed
+/// before the upstream is asked, so of one callback sent twice only one goes on.
 async fn check(
     server: &AuthorizationServer,
     headers: &HeaderMap,
     query: &Params,
-) -> Result<(Handle, Session), AuthorizeError> {
+) -> Result<Return, AuthorizeError> {
     let not_open = || AuthorizeError::stale(StatusCode::BAD_REQUEST);
-    let now = server.now();
     let presented = query.one("state").ok().flatten();
     let state = presented.and_then(|state| Handle::parse(HandleKind::State, state)).ok_or_else(not_open)?;
-    let found = server.store.grant(state.grant(), now).await?.ok_or_else(not_open)?;
+    let found = server.store.grant(state.grant(), server.now()).await?.ok_or_else(not_open)?;
     let Grant::Approved(approved) = found.record else { return Err(not_open()) };
     let cookie = Cookie::session(server.is_https(), state.grant(), server.lifetimes.session);
-    let session = cookie.read(headers).ok_or_else(not_open)?;
-    if approved.state != state.hash() || approved.session != session.hash() {
+    let session_cookie = cookie.read(headers).ok_or_else(not_open)?;
+    if approved.state != state.hash() || approved.session != session_cookie.hash() {
         return Err(not_open());
     }
-    let session: Session = state.open(SESSION_LABEL, &approved.session_data)?;
-    match server.store.take_grant(state.grant(), now).await? {
-        Some(taken) if taken.version == found.version => Ok((state, session)),
-        _ => Err(not_open()),
-    }
+    let session = state.open(SESSION_LABEL, &approved.session_data)?;
+    let claimed = claim(server, state.grant(), found.version).await?.ok_or_else(not_open)?;
+    Ok(Return { state, session, claimed })
 }
 
 /// The code for the client.
 async fn finish(
     server: &AuthorizationServer,
-    state: &Handle,
-    session: &Session,
+    returned: &Return,
     query: &Params,
 ) -> Result<Secret, AuthorizeError> {
+    let session = &returned.session;
     let refuse = |code, description: &'static str| {
         AuthorizeError::redirect(response_of(server, &session.request), &OAuthError::new(code, description))
     };
-    if let Ok(Some(error)) = query.one("error") {
-        return Err(match error {
-            "access_denied" => refuse(ErrorCode::AccessDenied, "the sign-in was cancelled"),
-            "temporarily_unavailable" => {
-                refuse(ErrorCode::TemporarilyUnavailable, "the sign-in service is not available right now")
-            }
-            _ => refuse(ErrorCode::ServerError, "the sign-in service refused the login"),
-        });
-    }
-    let Ok(Some(code)) = query.one("code") else {
-        return Err(AuthorizeError::stale(StatusCode::BAD_REQUEST));
-    };
-    let now = server.now();
-    let exchange = Exchange {
-        code: &code.into(),
-        iss: query.one("iss").unwrap_or(Some("")),
-        redirect_uri: &server.callback,
-        code_verifier: &session.code_verifier,
-        nonce: &session.nonce,
-        now,
-    };
-    let login = match server.upstream.exchange(exchange).await {
-        Ok(login) => login,
-        Err(error) => {
-            log_failure(&error);
-            return Err(match error {
-                UpstreamError::Untrusted(_) => AuthorizeError::untrusted(),
-                UpstreamError::Unavailable { .. } => refuse(
-                    ErrorCode::TemporarilyUnavailable,
-                    "the sign-in service is not available right now",
-                ),
-                UpstreamError::Refused { .. } | UpstreamError::Misconfigured(_) => {
+    let unavailable =
+        || refuse(ErrorCode::TemporarilyUnavailable, "the sign-in service is not available right now");
+    let login = match tokio::time::timeout(UPSTREAM_TIMEOUT, sign_in(server, session, query)).await {
+        Ok(Ok(login)) => login,
+        Ok(Err(failure)) => {
+            log_failure(&failure);
+            return Err(match failure {
+                SignInError::Cancelled => refuse(ErrorCode::AccessDenied, "the sign-in was cancelled"),
+                SignInError::NoCode => AuthorizeError::stale(StatusCode::BAD_REQUEST),
+                SignInError::Upstream(UpstreamError::Untrusted(_)) => AuthorizeError::untrusted(),
+                SignInError::Upstream(UpstreamError::Unavailable { .. }) => unavailable(),
+                SignInError::Refused | SignInError::Upstream(_) => {
                     refuse(ErrorCode::ServerError, "the sign-in service refused the login")
                 }
             });
         }
+        Err(_) => return Err(unavailable()),
     };
     if !server.access.admits(&login.identity) {
         tracing::info!(subject = login.identity.subject, "a person who is not on the list tried to log in");
@@ -128,18 +131,60 @@ async fn finish(
             "this account may not use this server; ask whoever runs it",
         ));
     }
-    Ok(issue_code(server, state, &session.request, login, now).await?)
+    Ok(issue_code(server, returned, login).await?)
+}
+
+/// Why nobody has signed in.
+#[derive(Debug, thiserror::Error)]
+enum SignInError {
+    #[error("the person did not sign in")]
+    Cancelled,
+    #[error("the upstream answered with an error")]
+    Refused,
+    #[error("the callback has neither code nor error")]
+    NoCode,
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// What the upstream says of the person. Whose answer it is comes first, also when it is a refusal (RFC 9207 §2.4).
+async fn sign_in(
+    server: &AuthorizationServer,
+    session: &Session,
+    query: &Params,
+) -> Result<Login, SignInError> {
+    let now = server.now();
+    // Given twice it is nobody's.
+    let iss = query.one("iss").unwrap_or(Some(""));
+    server.upstream.check_callback(iss, now).await?;
+    match query.one("error") {
+        Ok(None) => {}
+        Ok(Some("access_denied")) => return Err(SignInError::Cancelled),
+        Ok(Some("temporarily_unavailable")) => {
+            let reason = "it says so itself";
+            return Err(UpstreamError::Unavailable { retry_after: None, reason, source: None }.into());
+        }
+        _ => return Err(SignInError::Refused),
+    }
+    let Ok(Some(code)) = query.one("code") else { return Err(SignInError::NoCode) };
+    let exchange = Exchange {
+        code: &code.into(),
+        iss,
+        redirect_uri: &server.callback,
+        code_verifier: &session.code_verifier,
+        nonce: &session.nonce,
+        now,
+    };
+    Ok(server.upstream.exchange(exchange).await?)
 }
 
 /// The grant goes on under its own id, with a data key of its own.
 async fn issue_code(
     server: &AuthorizationServer,
-    state: &Handle,
-    request: &AuthorizationRequest,
+    returned: &Return,
     login: Login,
-    now: Timestamp,
 ) -> Result<Secret, StoreError> {
-    let grant = state.grant();
+    let (grant, request, now) = (returned.state.grant(), &returned.session.request, server.now());
     let (code, key) = (Handle::new(HandleKind::Code, grant), DataKey::new());
     let Login { tokens, identity } = login;
     let issued = CodeIssued {
@@ -164,8 +209,10 @@ async fn issue_code(
         code_challenge: request.code_challenge.clone(),
         expires_at: now.plus(server.lifetimes.code),
     };
-    if !server.store.insert_grant(grant, &Grant::CodeIssued(Box::new(issued)), now).await? {
-        return Err(StoreError::Damaged("a grant came back while its login was finished"));
+    let next = Grant::CodeIssued(Box::new(issued));
+    match server.store.swap_grant(grant, returned.claimed, &next, now).await? {
+        Swap::Done(_) => {}
+        Swap::Conflict | Swap::Missing => return Err(StoreError::Damaged("a claimed grant was changed")),
     }
     tracing::info!(client_id = request.client_id, resource = request.resource, "a person has logged in");
     Ok(code.to_secret())

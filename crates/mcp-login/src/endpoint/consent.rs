@@ -8,14 +8,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
 use mcp_login_core::error::{ErrorCode, OAuthError};
-use mcp_login_core::grant::{Grant, Pending};
+use mcp_login_core::grant::Grant;
 use mcp_login_core::params::Params;
 
 use super::AuthorizationServer;
 use super::answer::{AuthorizeError, Body, see_other};
 use super::cookie::Cookie;
-use super::session::{Departure, REQUEST_LABEL};
-use crate::store::records::{BrowserSecret, Handle, HandleKind, Versioned};
+use super::session::{Departure, REQUEST_LABEL, claim};
+use crate::store::backend::Version;
+use crate::store::records::{BrowserSecret, Handle, HandleKind};
 
 /// The consent page's form.
 pub(crate) async fn post(
@@ -35,9 +36,10 @@ pub(crate) async fn post(
 /// The answered page.
 struct Answered {
     token: Handle,
-    browser: BrowserSecret,
-    page: Versioned<Pending>,
+    page: Version,
     request: AuthorizationRequest,
+    /// The browser, if approvals are remembered for it already.
+    browser: Option<BrowserSecret>,
 }
 
 /// That the answer comes from the page we sent, in the browser that we sent it to, for the first time.
@@ -50,14 +52,19 @@ async fn check(
     check_origin(server, headers)?;
     let token = form.one("consent_token").ok().flatten();
     let token = token.and_then(|token| Handle::parse(HandleKind::Consent, token)).ok_or_else(foreign)?;
-    let browser = Cookie::browser(server.is_https()).read(headers).ok_or_else(foreign)?;
+    let shown_to = consent_cookie(server, &token).read(headers).ok_or_else(foreign)?;
     let found = server.store.grant(token.grant(), server.now()).await?.ok_or_else(foreign)?;
     let Grant::Pending(pending) = found.record else { return Err(foreign()) };
-    if pending.consent != token.hash() || pending.browser != browser.hash() {
+    if pending.consent != token.hash() || pending.browser != shown_to.hash() {
         return Err(foreign());
     }
     let request = token.open(REQUEST_LABEL, &pending.request)?;
-    Ok(Answered { token, browser, page: Versioned { version: found.version, record: pending }, request })
+    let browser = Cookie::browser(server.is_https()).read(headers);
+    Ok(Answered { token, page: found.version, request, browser })
+}
+
+fn consent_cookie(server: &AuthorizationServer, token: &Handle) -> Cookie {
+    Cookie::consent(server.is_https(), token.grant(), server.lifetimes.session)
 }
 
 /// Browsers name the origin of every form that is posted. The page's referrer policy lets them name ours; one that
@@ -72,19 +79,22 @@ fn check_origin(server: &AuthorizationServer, headers: &HeaderMap) -> Result<(),
 }
 
 async fn allow(server: &AuthorizationServer, answered: Answered) -> Result<Response, AuthorizeError> {
-    let Answered { token, browser, page, request } = answered;
-    if request.redirect_uri.is_website() {
-        server.store.remember_approval(&browser, &request, server.now()).await?;
-    }
+    let Answered { token, page, request, browser } = answered;
+    let remember = request.redirect_uri.is_website();
     let departure = Departure::prepare(server, token.grant(), request).await?;
-    let response = departure.replace(server, token.grant(), page.version).await?;
-    response.ok_or_else(|| AuthorizeError::stale(StatusCode::FORBIDDEN))
+    let response = departure.replace(server, token.grant(), page).await?;
+    let mut response = response.ok_or_else(|| AuthorizeError::stale(StatusCode::FORBIDDEN))?;
+    consent_cookie(server, &token).clear(&mut response);
+    if remember {
+        // What is approved is remembered once the person has signed in; the cookie has to be there by then.
+        Cookie::browser(server.is_https()).set(&mut response, &browser.unwrap_or_default());
+    }
+    Ok(response)
 }
 
 /// OAuth 2.1 §4.1.2.1.
 async fn deny(server: &AuthorizationServer, answered: Answered) -> Result<Response, AuthorizeError> {
-    let taken = server.store.take_grant(answered.token.grant(), server.now()).await?;
-    if taken.is_none() {
+    if claim(server, answered.token.grant(), answered.page).await?.is_none() {
         return Err(AuthorizeError::stale(StatusCode::FORBIDDEN));
     }
     let request = &answered.request;
@@ -93,5 +103,7 @@ async fn deny(server: &AuthorizationServer, answered: Answered) -> Result<Respon
         state: request.state.as_deref(),
         issuer: &server.issuer,
     };
-    Ok(see_other(&to.error(&OAuthError::new(ErrorCode::AccessDenied, "the person said no"))))
+    let mut response = see_other(&to.error(&OAuthError::new(ErrorCode::AccessDenied, "the person said no")));
+    consent_cookie(server, &answered.token).clear(&mut response);
+    Ok(response)
 }

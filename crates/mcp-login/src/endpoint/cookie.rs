@@ -1,8 +1,9 @@
-//! The two cookies (RFC 6265bis) that tie a login to one browser.
+//! The cookies (RFC 6265bis) that tie a login to one browser.
 //!
-//! *browser* is set when the page is shown: it ties the page's form, and what was approved before, to this browser.
-//! *session* is set when the person has consented, never earlier: only the browser that has it may come back from the
-//! upstream. Each login has a session cookie of its own, so that two at once do not disturb each other.
+//! *consent* is set with the page: only the browser that was shown it can answer it. *session* is set when the person
+//! has consented, never earlier: only the browser that has it may come back from the upstream. Each login has its own of
+//! both, so that several at once do not disturb each other. *browser* is set with the first consent, and what a browser
+//! has approved is remembered under it.
 
 use std::time::Duration;
 
@@ -14,9 +15,6 @@ use crate::store::records::{BrowserSecret, GrantId};
 
 /// As long as approvals are remembered.
 const BROWSER_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// More cookies of ours than this are not looked at.
-const MAX_COOKIES: usize = 64;
-
 /// A cookie of ours, by its name.
 #[derive(Debug)]
 pub(super) struct Cookie {
@@ -41,19 +39,20 @@ impl Cookie {
         Self::new(https, &format!("session-{}", grant.short()), max_age)
     }
 
-    /// Its value in this request. Of several with one name none is taken: somebody has put one beside ours.
+    pub(super) fn consent(https: bool, grant: &GrantId, max_age: Duration) -> Self {
+        Self::new(https, &format!("consent-{}", grant.short()), max_age)
+    }
+
+    /// Its value in this request. Of several with one name none is taken: somebody has put one beside ours. What other
+    /// cookies hold is not looked at: programs on neighbouring domains and ports write them, too.
     pub(super) fn read(&self, headers: &HeaderMap) -> Option<BrowserSecret> {
         let mut values = headers
             .get_all(COOKIE)
             .iter()
-            .filter_map(|header| header.to_str().ok())
-            .flat_map(|header| header.split(';'))
-            .take(MAX_COOKIES)
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(name, _)| *name == self.name)
-            .map(|(_, value)| value);
+            .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| pair.trim_ascii().strip_prefix(self.name.as_bytes())?.strip_prefix(b"="));
         let value = values.next()?;
-        if values.next().is_some() { None } else { BrowserSecret::parse(value) }
+        if values.next().is_some() { None } else { BrowserSecret::parse(std::str::from_utf8(value).ok()?) }
     }
 
     pub(super) fn set(&self, response: &mut Response, value: &BrowserSecret) {
@@ -91,6 +90,10 @@ mod tests {
         headers
     }
 
+    fn request_bytes(cookies: &[u8]) -> HeaderMap {
+        HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(cookies).unwrap())])
+    }
+
     #[test]
     fn a_cookie_is_read_back() {
         let (cookie, value) = (Cookie::browser(true), BrowserSecret::new());
@@ -108,6 +111,18 @@ mod tests {
     }
 
     #[test]
+    fn cookies_of_neighbours_do_not_hide_ours() {
+        let value = BrowserSecret::new();
+        let ours = format!("__Host-mcp-login-browser={}", value.as_secret().expose_secret());
+        let many = (0..200).map(|n| format!("c{n}=x")).collect::<Vec<_>>().join("; ");
+        for neighbours in ["name=Jürgen", "broken", "=", many.as_str()] {
+            let header = format!("{neighbours}; {ours}");
+            let read = Cookie::browser(true).read(&request_bytes(header.as_bytes()));
+            assert_eq!(read.unwrap().hash(), value.hash(), "{neighbours}");
+        }
+    }
+
+    #[test]
     fn on_plain_http_the_name_is_plain() {
         let mut response = ().into_response();
         Cookie::browser(false).set(&mut response, &BrowserSecret::new());
@@ -121,6 +136,8 @@ mod tests {
         let value = BrowserSecret::new().as_secret().expose_secret().to_owned();
         assert!(cookie.read(&request(&[])).is_none());
         assert!(cookie.read(&request(&["__Host-mcp-login-browser=short"])).is_none());
+        assert!(cookie.read(&request(&["__Host-mcp-login-browser"])).is_none());
+        assert!(cookie.read(&request(&[&format!("__Host-mcp-login-browserx={value}")])).is_none());
         assert!(cookie.read(&request(&[&format!("mcp-login-browser={value}")])).is_none());
         let twice = format!("__Host-mcp-login-browser={value}; __Host-mcp-login-browser={value}");
         assert!(cookie.read(&request(&[&twice])).is_none());

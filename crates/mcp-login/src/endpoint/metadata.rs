@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::metadata::{AuthorizationServerMetadata, ProtectedResourceMetadata};
 use serde_json::json;
@@ -25,14 +25,11 @@ pub(crate) async fn authorization_server(State(server): State<Arc<AuthorizationS
 }
 
 /// The same with the issuer's path inserted (RFC 8414 §3.1), and for clients that insert the MCP server's.
-pub(crate) async fn authorization_server_at(
-    state: State<Arc<AuthorizationServer>>,
-    Path(path): Path<String>,
-) -> Response {
-    let server = &state.0;
+pub(crate) async fn authorization_server_at(state: State<Arc<AuthorizationServer>>, uri: Uri) -> Response {
+    let (server, path) = (&state.0, inserted(&uri, "/.well-known/oauth-authorization-server"));
     let issuer_path = path_of(&server.issuer);
-    let known = same_path(&issuer_path, &path)
-        || server.resources.0.iter().any(|resource| same_path(&path_of(&resource.url), &path));
+    let known = same_path(&issuer_path, path)
+        || server.resources.0.iter().any(|resource| same_path(&path_of(&resource.url), path));
     if known { authorization_server(state).await } else { not_found().await }
 }
 
@@ -47,9 +44,10 @@ pub(crate) async fn protected_resource(State(server): State<Arc<AuthorizationSer
 /// An MCP server's document with its path inserted (RFC 9728 §3.1).
 pub(crate) async fn protected_resource_at(
     State(server): State<Arc<AuthorizationServer>>,
-    Path(path): Path<String>,
+    uri: Uri,
 ) -> Response {
-    match server.resources.0.iter().find(|resource| same_path(&path_of(&resource.url), &path)) {
+    let path = inserted(&uri, "/.well-known/oauth-protected-resource");
+    match server.resources.0.iter().find(|resource| same_path(&path_of(&resource.url), path)) {
         Some(resource) => document(&server, resource),
         None => not_found().await,
     }
@@ -69,6 +67,11 @@ pub(crate) async fn not_found() -> Response {
 
 fn path_of(url: &str) -> String {
     Url::parse(url).map(|url| url.path().to_owned()).unwrap_or_default()
+}
+
+/// What follows the well-known part of an address.
+fn inserted<'a>(uri: &'a Uri, well_known: &str) -> &'a str {
+    uri.path().strip_prefix(well_known).unwrap_or_default()
 }
 
 /// A path as it is configured and as it is asked for: without the first slash, perhaps with one at the end.

@@ -81,6 +81,7 @@ async fn revoke_access_token(
             return Ok(());
         }
         check_owner(&active, client)?;
+        active.prune(server.now());
         active.revoke_access_token(token.hash());
         match server.store.swap_grant(token.grant(), version, &Grant::Active(active), server.now()).await? {
             Swap::Done(_) | Swap::Missing => return Ok(()),

@@ -1,9 +1,11 @@
 //! From the person's yes to the upstream: the step that the consent page and a remembered approval share.
 
+use std::time::Duration;
+
 use axum::response::Response;
 use mcp_login_core::Secret;
 use mcp_login_core::authorize::AuthorizationRequest;
-use mcp_login_core::grant::{Approved, Grant};
+use mcp_login_core::grant::{Approved, Claimed, Grant};
 use mcp_login_core::pkce::CodeChallenge;
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +17,25 @@ use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind, OpenErro
 
 /// What the request is sealed under while the page is shown.
 pub(super) const REQUEST_LABEL: &str = "authorization request";
+/// Longer than any request takes.
+const CLAIM_TTL: Duration = Duration::from_secs(120);
 /// What the session is sealed under while the person is at the upstream.
 pub(super) const SESSION_LABEL: &str = "session";
+
+/// Takes the rest of a step for this request alone: of any number that read the same version one gets it. `None` to the
+/// others.
+pub(super) async fn claim(
+    server: &AuthorizationServer,
+    grant: &GrantId,
+    read: Version,
+) -> Result<Option<Version>, StoreError> {
+    let now = server.now();
+    let claimed = Grant::Claimed(Claimed { expires_at: now.plus(CLAIM_TTL) });
+    Ok(match server.store.swap_grant(grant, read, &claimed, now).await? {
+        Swap::Done(version) => Some(version),
+        Swap::Conflict | Swap::Missing => None,
+    })
+}
 
 /// What has to be remembered while the person is at the upstream.
 #[derive(Debug, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mcp_login_core::error::OAuthError;
+use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::params::Params;
 use mcp_login_core::token::TokenRequest;
 
@@ -28,8 +28,10 @@ impl From<TokenError> for JsonError {
 impl From<AuthenticationError> for JsonError {
     fn from(error: AuthenticationError) -> Self {
         match error {
-            AuthenticationError::Refused { error, basic: true } => Self::from(error).with_basic_challenge(),
-            AuthenticationError::Refused { error, basic: false } => error.into(),
+            AuthenticationError::Refused { error, basic: true } if error.code == ErrorCode::InvalidClient => {
+                Self::from(error).with_basic_challenge()
+            }
+            AuthenticationError::Refused { error, .. } => error.into(),
             AuthenticationError::Store(error) => error.into(),
         }
     }
@@ -44,13 +46,8 @@ pub(crate) async fn post(
 ) -> Result<Response, JsonError> {
     let form = read_form(&headers, query.as_deref(), &body?)?;
     let client = authenticate(&server, &headers, &form).await?;
-    let request = TokenRequest::parse(&form)?;
-    let context = Context {
-        store: &server.store,
-        lifetimes: &server.lifetimes,
-        indicators: &server.indicators,
-        now: server.now(),
-    };
+    let request = TokenRequest::parse(&form, &server.indicators)?;
+    let context = Context { store: &server.store, lifetimes: &server.lifetimes, now: server.now() };
     let response = grant_tokens(&context, &client, request).await?;
     Ok((no_store(), Json(response)).into_response())
 }
@@ -76,7 +73,8 @@ pub(super) async fn authenticate(
 ) -> Result<AuthenticatedClient, AuthenticationError> {
     let authorization: Vec<&[u8]> =
         headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes).collect();
-    AuthenticatedClient::authenticate(&server.store, &authorization, form, server.now()).await
+    AuthenticatedClient::authenticate(&server.store, &authorization, form, &server.lifetimes, server.now())
+        .await
 }
 
 /// Any other method on an endpoint that takes `POST` only.

@@ -22,7 +22,7 @@ pub(super) async fn exchange(
         client_id: client.id(),
         redirect_uri: request.redirect_uri,
         code_verifier: &request.code_verifier,
-        resource: context.resource(request.resource),
+        resource: request.resource,
     };
     for _ in 0..MAX_ATTEMPTS {
         let found = context.store.grant(code.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
@@ -39,7 +39,9 @@ pub(super) async fn exchange(
                 }
                 return Err(error.into());
             }
-            Grant::Pending(_) | Grant::Approved(_) => return Err(GrantError::Unknown.into()),
+            Grant::Pending(_) | Grant::Approved(_) | Grant::Claimed(_) => {
+                return Err(GrantError::Unknown.into());
+            }
         };
         issued.check(&presented, context.now)?;
         let key = DataKey::unwrap(&code, &issued.wrapped_key)?;

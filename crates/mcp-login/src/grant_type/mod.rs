@@ -7,7 +7,6 @@ mod refresh_token;
 use mcp_login_core::Timestamp;
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::GrantError;
-use mcp_login_core::resource_indicator::Resources;
 use mcp_login_core::token::{TokenRequest, TokenResponse};
 
 use crate::client::AuthenticatedClient;
@@ -25,7 +24,6 @@ const MAX_ATTEMPTS: usize = 64;
 pub(crate) struct Context<'a> {
     pub(crate) store: &'a Store,
     pub(crate) lifetimes: &'a Lifetimes,
-    pub(crate) indicators: &'a Resources,
     pub(crate) now: Timestamp,
 }
 
@@ -77,12 +75,6 @@ pub(crate) async fn grant_tokens(
 }
 
 impl Context<'_> {
-    /// The exact URL of the server that a request names; one that names none that exists names `""`, which no grant
-    /// is for.
-    fn resource<'a>(&'a self, named: Option<&str>) -> Option<&'a str> {
-        named.map(|named| self.indicators.find(named).unwrap_or_default())
-    }
-
     /// Others are too many: the caller may come back.
     fn overtaken() -> TokenError {
         StoreError::unavailable("the grant changes faster than it can be written").into()

@@ -36,7 +36,7 @@ pub(super) async fn refresh(
         hash: token.hash(),
         lineage: token.lineage_hash(),
         client_id: client.id(),
-        resource: context.resource(request.resource),
+        resource: request.resource,
         scope: asked.as_ref(),
     };
     for _ in 0..MAX_ATTEMPTS {
@@ -74,7 +74,7 @@ pub(super) async fn refresh(
 /// `offline_access` is no scope of a token, and some clients ask for it again whatever they were given.
 fn parse_scope(list: &str) -> Result<Scopes, OAuthError> {
     let invalid =
-        |_| OAuthError::new(ErrorCode::InvalidScope, "scope is not a list of scopes (RFC 6749 §3.3)");
+        |_| OAuthError::new(ErrorCode::InvalidScope, "scope is not a list of scopes (RFC 6749 section 3.3)");
     Ok(Scopes::parse(list).map_err(invalid)?.without(OFFLINE_ACCESS))
 }
 

@@ -5,9 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::Extension;
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use mcp_login_core::Secret;
 use mcp_login_core::scope::Scopes;
 use serde_json::{Map, Value};
+
+use super::layer::LoginNeeded;
 
 /// Who is calling, and through which client.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +135,31 @@ impl Debug for Caller {
             .field("subject", &self.identity.subject)
             .field("client_id", &self.identity.client_id)
             .finish_non_exhaustive()
+    }
+}
+
+/// For axum handlers behind [`AuthServer::protect`](crate::AuthServer::protect). Without a user the answer is the layer's
+/// challenge.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let MaybeCaller(caller) = MaybeCaller::from_request_parts(parts, state).await?;
+        caller.ok_or_else(|| (StatusCode::UNAUTHORIZED, Extension(LoginNeeded)).into_response())
+    }
+}
+
+/// For axum handlers behind [`AuthServer::protect`](crate::AuthServer::protect).
+impl<S: Send + Sync> FromRequestParts<S> for MaybeCaller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        // Without the layer nobody has decided: a mistake of the program, not of its user.
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 }
 

@@ -25,8 +25,8 @@ use crate::telemetry::log_failure;
 /// How long the body of an anonymous request is waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Put into the extensions of a response by whoever finds out, behind the layer, that the user has to sign in again
-/// ([`UpstreamTokenError::LoginNeeded`](super::UpstreamTokenError::LoginNeeded)): the layer answers with a challenge.
+/// Put into the extensions of a response by whoever finds out, behind the layer, that a user is needed, or has to sign in
+/// again ([`UpstreamTokenError::LoginNeeded`](super::UpstreamTokenError::LoginNeeded)): the layer answers with a challenge.
 #[derive(Debug, Clone, Copy)]
 pub struct LoginNeeded;
 
@@ -113,11 +113,13 @@ where
                 Ok(request) => request,
                 Err(refusal) => return Ok(refusal),
             };
+            let anonymous = request.extensions().get::<Caller>().is_none();
             let response = inner.call(request).await?.into_response();
-            if response.extensions().get::<LoginNeeded>().is_some() {
-                return Ok(protection.challenge.invalid_token());
-            }
-            Ok(response)
+            Ok(match response.extensions().get::<LoginNeeded>() {
+                None => response,
+                Some(LoginNeeded) if anonymous => protection.challenge.login_needed(),
+                Some(LoginNeeded) => protection.challenge.invalid_token(),
+            })
         })
     }
 }

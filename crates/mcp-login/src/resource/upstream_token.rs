@@ -168,7 +168,8 @@ impl UpstreamTokens {
         Err(UpstreamTokenError::Unavailable { retry_after: None })
     }
 
-    async fn swap(&self, opened: Opened) -> Result<Swap, StoreError> {
+    async fn swap(&self, mut opened: Opened) -> Result<Swap, StoreError> {
+        opened.active.prune(self.now());
         let next = Grant::Active(opened.active);
         self.verifier.store.swap_grant(&self.grant, opened.version, &next, self.now()).await
     }

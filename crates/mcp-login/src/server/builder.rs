@@ -213,10 +213,18 @@ fn check_public_url(public_url: &str) -> Result<Url, String> {
     {
         return fault("has scheme, host, port and path only");
     }
+    if !is_plain_path(url.path()) || url.path().starts_with("/.well-known") {
+        return fault("its path has letters, digits and - . _ ~ / only, and is not /.well-known");
+    }
     if url.as_str().trim_end_matches('/') != public_url {
         return fault("has to be written plainly: lower-case host, no default port, no slash at the end");
     }
     Ok(url)
+}
+
+/// Whether a path means itself to every router.
+fn is_plain_path(path: &str) -> bool {
+    path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~@".contains(&b))
 }
 
 fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<String>) -> ResourceList {
@@ -224,17 +232,15 @@ fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<St
     for (n, resource) in resources.iter().enumerate() {
         let path = &resource.path;
         let url = format!("{public_url}{path}");
-        let plain = path.starts_with('/')
-            && !path.ends_with('/')
-            && Url::parse(&url).is_ok_and(|u| u.as_str() == url);
-        if !plain || path.contains(['?', '#', '{', '}']) {
+        let itself = Url::parse(&url).is_ok_and(|parsed| parsed.as_str() == url);
+        if !path.starts_with('/') || path.ends_with('/') || !itself || !is_plain_path(path) {
             faults.push(format!("mcp[{n}].path: has to be a plain path such as /mcp"));
         }
         if resources.iter().take(n).any(|other| other.path == *path) {
             faults.push(format!("mcp[{n}].path: another server has it"));
         }
         let Some(scopes) = resource.parsed_scopes() else {
-            faults.push(format!("mcp[{n}].scopes: holds something that is no scope (RFC 6749 §3.3)"));
+            faults.push(format!("mcp[{n}].scopes: holds something that is no scope (RFC 6749 section 3.3)"));
             continue;
         };
         checked.push(ResourceSettings { url, scopes, name: resource.name.clone() });

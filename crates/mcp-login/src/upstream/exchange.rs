@@ -107,6 +107,14 @@ impl Upstream {
         Ok(tokens)
     }
 
+    /// Whether a callback is this service's answer, be it a code or an error (RFC 9207 §2.4).
+    ///
+    /// # Errors
+    /// [`Untrusted`](UpstreamError::Untrusted) when its `iss` is another's or is missing, and what finding that out met.
+    pub async fn check_callback(&self, iss: Option<&str>, now: Timestamp) -> Result<(), UpstreamError> {
+        self.check_iss(iss, &self.metadata(now).await?)
+    }
+
     /// RFC 9207 §2.4: the defence against a code of one service being sent to another.
     fn check_iss(&self, iss: Option<&str>, metadata: &Metadata) -> Result<(), UpstreamError> {
         match iss {

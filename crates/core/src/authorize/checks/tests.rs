@@ -121,7 +121,6 @@ fn after_it_a_refusal_goes_to_the_client_with_its_state() {
         ("code_challenge_method", Some("plain"), InvalidRequest),
         ("code_challenge_method", Some("s256"), InvalidRequest),
         ("resource", Some("https://evil.example/mcp"), InvalidTarget),
-        ("scope", Some("admin"), InvalidScope),
         ("scope", Some("a\"b"), InvalidScope),
         ("prompt", Some("none"), ConsentRequired),
     ] {
@@ -141,6 +140,7 @@ fn scopes_are_cut_down_to_what_exists() {
     assert_eq!(scope(None), "mcp");
     assert_eq!(scope(Some("offline_access")), "mcp");
     assert_eq!(scope(Some("mcp:write admin offline_access")), "mcp:write");
+    assert_eq!(scope(Some("openid profile")), "mcp", "what is unknown is never given");
 }
 
 #[test]

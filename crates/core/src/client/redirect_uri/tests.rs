@@ -128,4 +128,9 @@ fn only_https_leads_to_a_website() {
     assert!(is_website("https://claude.ai/x"));
     assert!(!is_website("http://[::1]:1/x"));
     assert!(!is_website("cursor://anysphere/x"));
+    for host in ["localhost", "localhost.", "a.localhost", "127.0.0.1", "127.1", "[::1]"] {
+        assert!(!is_website(&format!("https://{host}:9443/x")), "{host}");
+        let any = RedirectPolicy::new(["*"], [""; 0]);
+        assert!(any.check_allowed(&format!("https://{host}/x")).is_err(), "{host}");
+    }
 }

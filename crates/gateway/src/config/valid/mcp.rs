@@ -167,7 +167,7 @@ fn path<'a>(
     Some(McpPath(path))
 }
 
-fn check_path(path: &str) -> Result<(), &'static str> {
+pub(super) fn check_path(path: &str) -> Result<(), &'static str> {
     let Some(rest) = path.strip_prefix('/') else { return Err("must begin with a slash: write \"/mcp\"") };
     if rest.is_empty() {
         return Err("the root is the authorization server's: write a path, such as \"/mcp\"");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::mcp::check_path;
 use super::{authority, check_http_url, is_loopback};
 use crate::config::fault::Faults;
 
@@ -23,12 +24,7 @@ impl PublicUrl {
             return None;
         };
         match check(&written) {
-            Ok((url, warning)) => {
-                if let Some(warning) = warning {
-                    faults.warn(KEY, warning);
-                }
-                Some(url)
-            }
+            Ok(url) => Some(url),
             Err(message) => {
                 faults.push(KEY, message);
                 None
@@ -70,7 +66,7 @@ impl fmt::Display for PublicUrl {
 
 const KEY: &str = "public_url";
 
-fn check(written: &str) -> Result<(PublicUrl, Option<String>), String> {
+fn check(written: &str) -> Result<PublicUrl, String> {
     let url = check_http_url(written)?;
     if url.query().is_some() {
         return Err("holds a query: take out ? and what follows".to_owned());
@@ -83,16 +79,17 @@ fn check(written: &str) -> Result<(PublicUrl, Option<String>), String> {
         let scheme = if plain { "https" } else { url.scheme() };
         return Err(format!("{wrong}: write \"{scheme}://{rest}\""));
     }
-    let public = PublicUrl { written: written.to_owned(), https };
-    // What clients make of it when they parse and print it again.
+    // What clients make of it when they parse and print it again; they compare it byte for byte.
     let normal = url.as_str().trim_end_matches('/');
-    if normal == written {
-        return Ok((public, None));
-    }
-    let spelling_only = public.path() == url.path().trim_end_matches('/') && written.is_ascii();
-    if !spelling_only {
+    if normal != written {
         return Err(format!("not in its normal form: write {normal:?}"));
     }
-    let warning = format!("clients compare this byte for byte, and most of them will write {normal:?}");
-    Ok((public, Some(warning)))
+    let public = PublicUrl { written: written.to_owned(), https };
+    if !public.path().is_empty() {
+        check_path(public.path()).map_err(|message| format!("its path: {message}"))?;
+        if public.path().starts_with("/.well-known") {
+            return Err("its path is /.well-known, which is the server's own".to_owned());
+        }
+    }
+    Ok(public)
 }

@@ -14,6 +14,8 @@ use crate::config::{check, raw, secret, suggest};
 pub struct UpstreamConfig {
     /// The preset's name, or `oidc` (then there is an issuer), or `oauth2` (then there are the endpoints).
     pub provider: String,
+    /// What people are told that they sign in with.
+    pub display_name: Option<String>,
     /// What the upstream calls this gateway.
     pub client_id: String,
     /// Present unless `client_auth` is `none`.
@@ -76,6 +78,9 @@ pub(super) fn judge(
     let token_endpoint = endpoint(raw.token_endpoint, "upstream.token_endpoint", faults);
     let userinfo_endpoint = endpoint(raw.userinfo_endpoint, "upstream.userinfo_endpoint", faults);
     let revocation_endpoint = endpoint(raw.revocation_endpoint, "upstream.revocation_endpoint", faults);
+    if revocation_endpoint.is_some() {
+        faults.warn("upstream.revocation_endpoint", "not in this version yet: it is not called");
+    }
     match provider.as_deref() {
         Some("oidc") if issuer.is_none() => {
             faults.missing("upstream.issuer", "provider \"oidc\" finds its endpoints there");
@@ -95,6 +100,7 @@ pub(super) fn judge(
     check_auth_params(&raw.auth_params, faults);
     Some(UpstreamConfig {
         provider: provider?,
+        display_name: raw.display_name,
         client_id: raw.client_id?,
         client_secret,
         scopes: scopes(raw.scopes, faults),

@@ -10,12 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::handle::hash;
 use super::{decode, encode};
 use crate::store::Store;
-use crate::store::backend::{Key, StoreError, Version};
+use crate::store::backend::{Key, StoreError};
 
-/// How long a client is kept that nobody uses. Real clients keep their registration for good, so every login renews it.
-const IDLE_TTL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// Not every login writes: only one that finds this little left.
-const RENEW_BELOW: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+/// Not every use of a client writes: one that was renewed this short a time ago is left alone.
+const RENEW_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A client that has registered itself (RFC 7591).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,38 +46,31 @@ fn key(client_id: &str) -> Option<Key> {
 }
 
 impl Store {
-    /// Keeps a new registration.
-    pub async fn insert_client(&self, record: &ClientRecord, now: Timestamp) -> Result<bool, StoreError> {
+    /// Keeps a new registration for as long as nobody uses it.
+    pub async fn insert_client(
+        &self,
+        record: &ClientRecord,
+        idle: Duration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let Some(key) = key(&record.client.client_id) else { return Ok(false) };
-        self.backend().insert(&key, encode(record)?, now.plus(IDLE_TTL), now).await
+        self.backend().insert(&key, encode(record)?, now.plus(idle), now).await
     }
 
-    /// The client of this id, if it has registered.
-    pub async fn client(&self, client_id: &str, now: Timestamp) -> Result<Option<ClientRecord>, StoreError> {
-        let Some((key, entry)) = self.client_entry(client_id, now).await? else { return Ok(None) };
-        if entry.expires_at.until(now) < RENEW_BELOW {
-            self.renew(&key, entry.version, entry.value.clone(), now).await?;
-        }
-        decode(&entry.value, "a client").map(Some)
-    }
-
-    async fn client_entry(
+    /// The client of this id, if it has registered. Being looked for counts as use: real clients keep their registration
+    /// for good, so it lives on for another `idle`.
+    pub async fn client(
         &self,
         client_id: &str,
+        idle: Duration,
         now: Timestamp,
-    ) -> Result<Option<(Key, crate::store::backend::Entry)>, StoreError> {
+    ) -> Result<Option<ClientRecord>, StoreError> {
         let Some(key) = key(client_id) else { return Ok(None) };
-        Ok(self.backend().get(&key, now).await?.map(|entry| (key, entry)))
-    }
-
-    /// Losing this race is as good as winning it: the winner renewed the same record.
-    async fn renew(
-        &self,
-        key: &Key,
-        version: Version,
-        value: bytes::Bytes,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.backend().swap(key, version, value, now.plus(IDLE_TTL), now).await.map(|_| ())
+        let Some(entry) = self.backend().get(&key, now).await? else { return Ok(None) };
+        if entry.expires_at.until(now) + RENEW_AFTER < idle {
+            // Losing this race is as good as winning it: the winner renewed the same record.
+            self.backend().swap(&key, entry.version, entry.value.clone(), now.plus(idle), now).await?;
+        }
+        decode(&entry.value, "a client").map(Some)
     }
 }

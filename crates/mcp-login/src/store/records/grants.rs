@@ -1,5 +1,6 @@
 //! Grants in the store: `grant:<id>`.
 
+use bytes::Bytes;
 use mcp_login_core::Timestamp;
 use mcp_login_core::grant::Grant;
 
@@ -38,7 +39,14 @@ impl Store {
         grant: &Grant,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.backend().insert(&key(id), encode(grant)?, grant.expires_at(), now).await
+        let (key, value) = (key(id), encode(grant)?);
+        match self.backend().insert(&key, value.clone(), grant.expires_at(), now).await {
+            Err(lost @ StoreError::Unavailable(_)) => match self.has_written(&key, &value, now).await {
+                Some(_) => Ok(true),
+                None => Err(lost),
+            },
+            answered => answered,
+        }
     }
 
     /// Puts the grant's next state in the place of the one that was read.
@@ -49,16 +57,22 @@ impl Store {
         grant: &Grant,
         now: Timestamp,
     ) -> Result<Swap, StoreError> {
-        self.backend().swap(&key(id), expected, encode(grant)?, grant.expires_at(), now).await
+        let (key, value) = (key(id), encode(grant)?);
+        match self.backend().swap(&key, expected, value.clone(), grant.expires_at(), now).await {
+            Err(lost @ StoreError::Unavailable(_)) => match self.has_written(&key, &value, now).await {
+                Some(version) => Ok(Swap::Done(version)),
+                None => Err(lost),
+            },
+            answered => answered,
+        }
     }
 
-    /// Reads a grant and removes it: one caller gets it.
-    pub async fn take_grant(
-        &self,
-        id: &GrantId,
-        now: Timestamp,
-    ) -> Result<Option<Versioned<Grant>>, StoreError> {
-        read(self.backend().take(&key(id), now).await?)
+    /// Whether a write whose answer was lost has happened after all. What a grant holds is random and new with every
+    /// step, so a record that is the same is ours. Without this a lost answer would make the next try of an honest
+    /// client a replay.
+    async fn has_written(&self, key: &Key, value: &Bytes, now: Timestamp) -> Option<Version> {
+        let entry = self.backend().get(key, now).await.ok().flatten()?;
+        (entry.value == *value).then_some(entry.version)
     }
 
     /// Ends a grant, and with it everything that it gave.
