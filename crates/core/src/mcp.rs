@@ -44,28 +44,40 @@ impl PublicMethods {
         }
     }
 
-    /// Whether this body is one message that anybody may send. Notifications are: real clients send
+    /// The one message in this body, if it is one that anybody may send. Notifications are: real clients send
     /// `notifications/cancelled` and take a refusal for a reason to log in again.
     #[must_use]
-    pub fn is_public(&self, body: &[u8]) -> bool {
+    pub fn public_message<'a>(&self, body: &'a [u8]) -> Option<Message<'a>> {
         if body.len() > MAX_PUBLIC_BODY {
-            return false;
+            return None;
         }
-        let Ok(body) = std::str::from_utf8(body) else { return false };
-        let Ok(message) = serde_json::from_str::<Message<'_>>(body) else { return false };
-        match message.method {
+        let message: Message<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
+        let is_public = match message.method {
             "tools/call" => message.tool.is_some_and(|tool| self.tools.contains(tool)),
             method if method.starts_with("notifications/") => !message.has_id,
             method => self.methods.contains(method),
-        }
+        };
+        is_public.then_some(message)
     }
 }
 
 /// A JSON-RPC request or notification of which only what is decided by is kept.
-struct Message<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a> {
     method: &'a str,
     has_id: bool,
     tool: Option<&'a str>,
+}
+
+impl Message<'_> {
+    /// Whether headers that say what is in the body say the same (MCP 2026-07-28 `Mcp-Method`, `Mcp-Name`): a backend
+    /// may go by them.
+    #[must_use]
+    pub fn agrees_with(&self, mcp_method: Option<&[u8]>, mcp_name: Option<&[u8]>) -> bool {
+        let name = if self.method == "tools/call" { self.tool } else { None };
+        mcp_method.is_none_or(|method| method == self.method.as_bytes())
+            && mcp_name.is_none_or(|held| name.is_some_and(|name| held == name.as_bytes()))
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {

@@ -1,5 +1,6 @@
 //! From the configuration to the library: the one place where the two meet.
 
+use mcp_login::server::AuthServerBuilder;
 use mcp_login::settings::AccessRule;
 use mcp_login::upstream::{self, Upstream};
 use mcp_login::{Access, AuthServer, Resource, Store};
@@ -9,9 +10,20 @@ use crate::config::valid::{AccessConfig, Auth, Config, McpConfig, UpstreamConfig
 /// The authorization server that the configuration asks for.
 pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
     let store = Store::open_with_prefix(config.store.url.expose_secret(), &config.store.key_prefix).await?;
+    Ok(builder(config)?.store(store).build().await?)
+}
+
+/// What the library finds wrong with a configuration that the gateway finds nothing wrong with.
+pub fn faults(config: &Config) -> Vec<String> {
+    match builder(config) {
+        Ok(builder) => builder.faults(),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
     let mut builder = AuthServer::builder(config.public_url.as_str())
         .upstream(upstream(&config.upstream)?)
-        .store(store)
         .lifetimes(config.lifetimes)
         .access(access(&config.access))
         .registration(config.clients.registration);
@@ -24,7 +36,7 @@ pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
     for mcp in &config.mcp {
         builder = builder.resource(resource(mcp));
     }
-    Ok(builder.build().await?)
+    Ok(builder)
 }
 
 fn resource(mcp: &McpConfig) -> Resource {

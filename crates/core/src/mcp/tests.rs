@@ -1,7 +1,7 @@
 use super::*;
 
 fn public(body: impl AsRef<[u8]>) -> bool {
-    PublicMethods::new(DEFAULT_PUBLIC_METHODS, ["about"]).is_public(body.as_ref())
+    PublicMethods::new(DEFAULT_PUBLIC_METHODS, ["about"]).public_message(body.as_ref()).is_some()
 }
 
 #[test]
@@ -42,7 +42,10 @@ fn only_named_tools_are_public() {
         assert!(!public(body), "{body}");
     }
     let all = PublicMethods::new(["tools/call"], [""; 0]);
-    assert!(!all.is_public(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#));
+    assert!(
+        all.public_message(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#)
+            .is_none()
+    );
 }
 
 #[test]
@@ -93,5 +96,23 @@ fn what_parsers_could_read_differently_is_protected() {
 #[test]
 fn the_operator_can_close_what_is_public_by_default() {
     let none = PublicMethods::new([""; 0], [""; 0]);
-    assert!(!none.is_public(br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#));
+    assert!(none.public_message(br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).is_none());
+}
+
+#[test]
+fn headers_have_to_say_what_the_body_says() {
+    let public = PublicMethods::new(DEFAULT_PUBLIC_METHODS, ["about"]);
+    let list = public.public_message(br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    let call =
+        public.public_message(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"about"}}"#);
+    let agrees = |message: Option<Message<'_>>, method: Option<&str>, name: Option<&str>| {
+        message.is_some_and(|message| message.agrees_with(method.map(str::as_bytes), name.map(str::as_bytes)))
+    };
+    assert!(agrees(list, None, None));
+    assert!(agrees(list, Some("tools/list"), None));
+    assert!(!agrees(list, Some("tools/call"), None));
+    assert!(!agrees(list, Some("Tools/List"), None));
+    assert!(!agrees(list, Some("tools/list"), Some("about")));
+    assert!(agrees(call, Some("tools/call"), Some("about")));
+    assert!(!agrees(call, Some("tools/call"), Some("delete")));
 }

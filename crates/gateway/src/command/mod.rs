@@ -36,7 +36,11 @@ impl Source {
             environment: &self.environment,
             providers: &names,
         };
-        sources.check().map_err(|mut faults| {
+        let checked = sources.check().and_then(|checked| {
+            let found = crate::assemble::faults(&checked.config);
+            if found.is_empty() { Ok(checked) } else { Err(of_library(&found)) }
+        });
+        checked.map_err(|mut faults| {
             if self.text.is_empty() && !self.path.exists() {
                 let message = format!("{} is not here: name the file with --config", self.path.display());
                 faults.push("", message);
@@ -44,4 +48,14 @@ impl Source {
             faults
         })
     }
+}
+
+/// What the library finds wrong, in the words of a configuration.
+fn of_library(found: &[String]) -> Faults {
+    let mut faults = Faults::default();
+    for fault in found {
+        let (key, message) = fault.split_once(": ").unwrap_or(("", fault));
+        faults.push(key, message);
+    }
+    faults
 }

@@ -97,6 +97,7 @@ impl From<BytesRejection> for AuthorizeError {
 
 impl IntoResponse for JsonError {
     fn into_response(self) -> Response {
+        tracing::info!(error = self.error.code.as_str(), reason = %self.error.description, "refused a program");
         let body = json!({"error": self.error.code.as_str(), "error_description": self.error.description});
         (self.status, self.headers, no_store(), Json(body)).into_response()
     }
@@ -170,6 +171,7 @@ impl AuthorizeError {
 
     /// To the client.
     pub(crate) fn redirect(to: AuthorizationResponse<'_>, error: &OAuthError) -> Self {
+        tracing::info!(error = error.code.as_str(), reason = %error.description, "refused a client with a redirect");
         Self::Redirect(to.error(error))
     }
 
@@ -221,6 +223,7 @@ impl IntoResponse for AuthorizeError {
             Self::Redirect(url) => return see_other(&url),
             Self::Page(page) => page,
         };
+        tracing::info!(status = page.status.as_u16(), reason = %page.what_happened, "refused a browser with a page");
         let body = ErrorPage {
             status: page.status.as_u16(),
             title: page.title,

@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
-use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use axum::extract::OriginalUri;
+use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
-use mcp_login_core::mcp::{MAX_PUBLIC_BODY, PublicMethods};
+use mcp_login_core::mcp::{MAX_PUBLIC_BODY, Message, PublicMethods};
+use serde_json::json;
 use tower::{Layer, Service};
-use tower_http::cors::{Any, Cors, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any, Cors, CorsLayer};
+use url::Url;
 
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, unavailable};
@@ -61,16 +65,8 @@ pub(crate) fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::DELETE, Method::OPTIONS])
-        .allow_headers(named(&[
-            "authorization",
-            "content-type",
-            "accept",
-            "mcp-protocol-version",
-            "mcp-session-id",
-            "mcp-method",
-            "mcp-name",
-            "last-event-id",
-        ]))
+        // Whatever is asked for: no header gives a page more than it could send by itself without a browser.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(named(&["www-authenticate", "mcp-session-id", "retry-after"]))
         .max_age(Duration::from_secs(600))
 }
@@ -135,7 +131,7 @@ impl Protection {
         let token = match Authorization::parse(values.iter().map(Vec::as_slice)) {
             Authorization::Bearer(token) => token,
             // A bad token is never taken for none: the client believes that somebody is logged in.
-            Authorization::Unusable => return Err(self.challenge.invalid_token()),
+            Authorization::Unusable => return Err(self.refuse_token("not one bearer token")),
             Authorization::Absent => return self.admit_anonymous(request).await,
         };
         match self.verifier.verify(token, &self.resource, &self.challenge.scopes).await {
@@ -144,8 +140,11 @@ impl Protection {
                 request.extensions_mut().insert(caller);
                 Ok(request)
             }
-            Err(VerifyError::Invalid) => Err(self.challenge.invalid_token()),
-            Err(VerifyError::InsufficientScope) => Err(self.challenge.insufficient_scope()),
+            Err(VerifyError::Invalid(reason)) => Err(self.refuse_token(reason)),
+            Err(VerifyError::InsufficientScope) => {
+                tracing::info!(resource = self.resource, reason = "a scope is missing", "refused with 403");
+                Err(self.challenge.insufficient_scope())
+            }
             Err(VerifyError::Store(error)) => {
                 log_failure(&error);
                 Err(unavailable())
@@ -153,34 +152,82 @@ impl Protection {
         }
     }
 
+    /// The client learns that its token is not good; the operator reads why.
+    fn refuse_token(&self, reason: &'static str) -> Response {
+        tracing::info!(resource = self.resource, reason, "refused with 401: a bad token");
+        self.challenge.invalid_token()
+    }
+
+    fn refuse_anonymous(&self, reason: &'static str) -> Response {
+        tracing::info!(resource = self.resource, reason, "refused with 401: no token");
+        self.challenge.login_needed()
+    }
+
+    /// Whether a request is to the server's own URL, not to something below it.
+    fn is_own_path(&self, request: &Request<Body>) -> bool {
+        let original = request.extensions().get::<OriginalUri>().map(|original| original.0.path());
+        let asked = original.unwrap_or_else(|| request.uri().path());
+        let own = Url::parse(&self.resource);
+        own.is_ok_and(|own| own.path() == asked || asked.strip_suffix('/') == Some(own.path()))
+    }
+
     /// A request without a token: through if it is something that anybody may do.
     async fn admit_anonymous(&self, request: Request<Body>) -> Result<Request<Body>, Response> {
-        let Some(public) = &self.public else { return Err(self.challenge.login_needed()) };
+        let Some(public) = &self.public else {
+            return Err(self.refuse_anonymous("every request needs a user"));
+        };
         match *request.method() {
             Method::POST => {}
             // Clients take 401 on the stream for a reason to log in at once.
             Method::GET | Method::HEAD => {
-                return Err((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")]).into_response());
+                return Err(post_only());
             }
-            _ => return Err(self.challenge.login_needed()),
+            _ => return Err(self.refuse_anonymous("only POST is ever public")),
         }
-        if !is_plain_json(request.headers()) {
-            return Err(self.challenge.login_needed());
+        // What lies below the server's own path, or behind a query, may be anything: no message tells.
+        if !self.is_own_path(&request) || request.uri().query().is_some() || !is_plain_json(request.headers())
+        {
+            return Err(self.refuse_anonymous("not a plain message to the server itself"));
         }
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = Limited::new(body, MAX_PUBLIC_BODY).collect();
         let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return Err(self.challenge.login_needed()),
-            Err(_) => return Err(StatusCode::REQUEST_TIMEOUT.into_response()),
+            Ok(Err(_)) => return Err(self.refuse_anonymous("the body is too long, or broke off")),
+            Err(_) => return Err(too_slow()),
         };
-        if !public.is_public(&body) {
-            return Err(self.challenge.login_needed());
+        let message = public.public_message(&body);
+        if !message.is_some_and(|message| agrees(&parts.headers, &message)) {
+            return Err(self.refuse_anonymous("not a public message"));
         }
+        // Nobody in particular has no session at the backend.
+        parts.headers.remove(COOKIE);
         let mut request = Request::from_parts(parts, Body::from(body));
         request.extensions_mut().insert(MaybeCaller(None));
         Ok(request)
     }
+}
+
+fn post_only() -> Response {
+    let description = "without a login there is no stream here; use POST";
+    let body = Json(json!({"error": "invalid_request", "error_description": description}));
+    (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], body).into_response()
+}
+
+fn too_slow() -> Response {
+    let body =
+        Json(json!({"error": "invalid_request", "error_description": "the request body stopped arriving"}));
+    (StatusCode::REQUEST_TIMEOUT, body).into_response()
+}
+
+/// Whether the headers that repeat what is in the body do so.
+fn agrees(headers: &HeaderMap, message: &Message<'_>) -> bool {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        (values.next(), values.next())
+    };
+    let ((method, second_method), (name, second_name)) = (one("mcp-method"), one("mcp-name"));
+    second_method.is_none() && second_name.is_none() && message.agrees_with(method, name)
 }
 
 /// Whether the body is what it looks like: JSON in UTF-8, not compressed. A backend might decode anything else into
@@ -195,5 +242,10 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
     let is_json = parts.next().as_deref() == Some("application/json");
     let in_utf8 = parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\"" | ""));
-    second.is_none() && is_json && in_utf8 && !headers.contains_key(CONTENT_ENCODING)
+    // Some backends read `content_encoding` as if it were the header.
+    let disguised = |name: &HeaderName| {
+        matches!(name.as_str(), "content_type" | "content_encoding" | "transfer_encoding" | "content_length")
+    };
+    let encoded = headers.contains_key(CONTENT_ENCODING) || headers.keys().any(disguised);
+    second.is_none() && is_json && in_utf8 && !encoded
 }

@@ -25,8 +25,8 @@ pub(crate) struct Verifier {
 /// Why a token does not let its bearer in.
 #[derive(Debug)]
 pub(super) enum VerifyError {
-    /// It is not good here.
-    Invalid,
+    /// It is not good here. The reason is for the log.
+    Invalid(&'static str),
     /// It is good, but not for this.
     InsufficientScope,
     /// Nobody knows.
@@ -52,13 +52,18 @@ impl Verifier {
         resource: &str,
         scopes: &Scopes,
     ) -> Result<Caller, VerifyError> {
-        let token = Handle::parse(HandleKind::Access, token).ok_or(VerifyError::Invalid)?;
+        let token = Handle::parse(HandleKind::Access, token)
+            .ok_or(VerifyError::Invalid("not an access token of ours"))?;
         let now = self.clock.now();
-        let found = self.store.grant(token.grant(), now).await?.ok_or(VerifyError::Invalid)?;
-        let Grant::Active(active) = found.record else { return Err(VerifyError::Invalid) };
-        let access = active.access_token(token.hash(), now).ok_or(VerifyError::Invalid)?;
+        let found = self.store.grant(token.grant(), now).await?;
+        let found = found.ok_or(VerifyError::Invalid("its login has ended"))?;
+        let Grant::Active(active) = found.record else {
+            return Err(VerifyError::Invalid("its login is not finished"));
+        };
+        let access = active.access_token(token.hash(), now);
+        let access = access.ok_or(VerifyError::Invalid("expired, revoked or made up"))?;
         if active.login.resource != resource {
-            return Err(VerifyError::Invalid);
+            return Err(VerifyError::Invalid("it is for another server"));
         }
         if !access.scope.covers(scopes) {
             return Err(VerifyError::InsufficientScope);

@@ -116,21 +116,31 @@ impl AuthServerBuilder {
         self
     }
 
+    /// Everything that is wrong with what was said so far; the store is not looked at. For whoever checks a configuration
+    /// without running it.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = self.lifetimes.faults();
+        faults.extend(check_public_url(&self.public_url).err());
+        check_resources(&self.public_url, &self.resources, &mut faults);
+        if let Some(upstream) = &self.upstream
+            && let Err(wrong) = upstream.validate()
+        {
+            faults.extend(wrong.into_iter().map(|(key, fault)| format!("upstream.{key}: {fault}")));
+        }
+        faults
+    }
+
     /// The server.
     ///
     /// # Errors
     /// [`BuildError`], with everything that is missing or does not fit.
     #[allow(clippy::unused_async)] // Later versions look up what they are told here; callers await today.
     pub async fn build(self) -> Result<AuthServer, BuildError> {
-        let mut faults = self.lifetimes.faults();
-        let public_url = check_public_url(&self.public_url).map_err(|fault| faults.push(fault)).ok();
-        let resources = check_resources(&self.public_url, &self.resources, &mut faults);
+        let faults = self.faults();
+        let public_url = check_public_url(&self.public_url).ok();
+        let resources = check_resources(&self.public_url, &self.resources, &mut Vec::new());
         let indicators = Resources::new(resources.0.iter().map(|resource| resource.url.clone()));
-        if let Some(upstream) = &self.upstream
-            && let Err(wrong) = upstream.validate()
-        {
-            faults.extend(wrong.into_iter().map(|(key, fault)| format!("upstream.{key}: {fault}")));
-        }
         let callback = Url::parse(&format!("{}/callback", self.public_url)).ok();
         let (Some(public_url), Some(upstream), Some(store), Some(indicators), Some(callback), true) =
             (public_url, self.upstream, self.store, indicators, callback, faults.is_empty())
@@ -232,7 +242,7 @@ fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<St
     for (n, resource) in resources.iter().enumerate() {
         let path = &resource.path;
         let url = format!("{public_url}{path}");
-        let itself = Url::parse(&url).is_ok_and(|parsed| parsed.as_str() == url);
+        let itself = Url::parse(&url).is_ok_and(|parsed| parsed.path().ends_with(path));
         if !path.starts_with('/') || path.ends_with('/') || !itself || !is_plain_path(path) {
             faults.push(format!("mcp[{n}].path: has to be a plain path such as /mcp"));
         }

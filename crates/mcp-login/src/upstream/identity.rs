@@ -50,7 +50,14 @@ pub(super) enum SubjectPart<'a> {
 }
 
 impl<'a> SubjectPart<'a> {
-    pub(super) fn parse(part: &'a str) -> Option<Self> {
+    /// A pointer without a source means the first place where this kind of service says who it is.
+    pub(super) fn parse(part: &'a str, kind: Kind) -> Option<Self> {
+        if part.starts_with('/') {
+            return Some(match kind {
+                Kind::Oidc => Self::IdToken(part),
+                Kind::OAuth2 => Self::Userinfo(part),
+            });
+        }
         let (source, pointer) = part.split_once(':')?;
         if !pointer.starts_with('/') {
             return None;
@@ -110,7 +117,7 @@ impl Sources {
     fn subject(&self, provider: &Provider) -> Result<String, UpstreamError> {
         let mut subject = Vec::with_capacity(provider.subject.len());
         for part in &provider.subject {
-            let (source, pointer) = match SubjectPart::parse(part) {
+            let (source, pointer) = match SubjectPart::parse(part, provider.kind) {
                 Some(SubjectPart::Userinfo(pointer)) => (&self.userinfo, pointer),
                 Some(SubjectPart::IdToken(pointer)) => (&self.id_token, pointer),
                 Some(SubjectPart::Token(pointer)) => (&self.token, pointer),
@@ -118,7 +125,7 @@ impl Sources {
                     return Err(UpstreamError::Misconfigured(format!("subject: {part:?} cannot be read")));
                 }
             };
-            let text = point(source, pointer).and_then(stable);
+            let text = point(source, pointer).and_then(stable).filter(|text| text.trim() == text);
             let text =
                 text.ok_or(UpstreamError::Untrusted("the answer holds no usable user id (`subject`)"))?;
             subject.push(text);

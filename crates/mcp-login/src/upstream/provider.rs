@@ -91,7 +91,8 @@ pub struct Provider {
     pub jwks_uri: Option<String>,
     /// RFC 7009.
     pub revocation_endpoint: Option<String>,
-    /// The parts of the stable user id, each `userinfo:/pointer`, `id_token:/pointer` or `token:/pointer` (RFC 6901).
+    /// The parts of the stable user id, each `userinfo:/pointer`, `id_token:/pointer` or `token:/pointer` (RFC 6901); a
+    /// `/pointer` alone is into the id token, or without one into the userinfo.
     /// All are required; several are joined with `:`.
     pub subject: Vec<String>,
     /// RFC 7636.

@@ -93,7 +93,9 @@ impl Upstream {
         let provider = &self.provider;
         let oauth2 = provider.kind == Kind::OAuth2;
         // Without userinfo there is nobody: for OAuth 2 only the token answer could say who it is instead.
-        let userinfo = oauth2 && provider.subject.iter().any(|part| part.starts_with("userinfo:"));
+        let from_userinfo =
+            |part: &String| matches!(SubjectPart::parse(part, provider.kind), Some(SubjectPart::Userinfo(_)));
+        let userinfo = oauth2 && provider.subject.iter().any(from_userinfo);
         let endpoints = [
             ("authorization_endpoint", &provider.authorization_endpoint, oauth2),
             ("token_endpoint", &provider.token_endpoint, oauth2),
@@ -119,10 +121,12 @@ impl Upstream {
             faults.push(("subject", "needs at least one part, such as \"userinfo:/id\"".to_owned()));
         }
         for part in &self.provider.subject {
-            match SubjectPart::parse(part) {
+            match SubjectPart::parse(part, self.provider.kind) {
                 None => faults.push((
                     "subject",
-                    format!("{part:?} is not userinfo:/pointer, id_token:/pointer or token:/pointer"),
+                    format!(
+                        "{part:?} is not /pointer, userinfo:/pointer, id_token:/pointer or token:/pointer"
+                    ),
                 )),
                 Some(SubjectPart::IdToken(_)) if self.provider.kind == Kind::OAuth2 => faults.push((
                     "subject",
