@@ -14,6 +14,7 @@ pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
 }
 
 /// What the library finds wrong with a configuration that the gateway finds nothing wrong with.
+#[must_use]
 pub fn faults(config: &Config) -> Vec<String> {
     match builder(config) {
         Ok(builder) => builder.faults(),

@@ -242,7 +242,7 @@ fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<St
     for (n, resource) in resources.iter().enumerate() {
         let path = &resource.path;
         let url = format!("{public_url}{path}");
-        let itself = Url::parse(&url).is_ok_and(|parsed| parsed.path().ends_with(path));
+        let itself = Url::parse(&format!("http://localhost{path}")).is_ok_and(|parsed| parsed.path() == path);
         if !path.starts_with('/') || path.ends_with('/') || !itself || !is_plain_path(path) {
             faults.push(format!("mcp[{n}].path: has to be a plain path such as /mcp"));
         }
