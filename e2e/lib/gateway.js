@@ -48,7 +48,8 @@ export async function startGateway({ port, store = 'memory:', upstream, resource
   const storeUrl = typeof store === 'function' ? store(dir) : store;
   const file = path.join(dir, 'mcp-login.toml');
   await writeFile(file, config({ url, listen, store: storeUrl, upstream, resources, extra }));
-  const process_ = start(BIN, ['serve', '--config', file], { cwd: dir, env: { RUST_LOG: 'info', NO_COLOR: '1', ...env } });
+  const launch = () => start(BIN, ['serve', '--config', file], { cwd: dir, env: { RUST_LOG: 'info', NO_COLOR: '1', ...env } });
+  let process_ = launch();
 
   /** SIGTERM; it has ten seconds to drain and must end with 0. */
   const drain = async () => {
@@ -65,17 +66,29 @@ export async function startGateway({ port, store = 'memory:', upstream, resource
       await rm(dir, { recursive: true, force: true });
     }
   };
-  try {
-    await ready(process_, 'the gateway', async () => {
-      try {
-        return (await request('GET', `${url}/readyz`, { timeout: 2000 })).status === 200;
-      } catch {
-        return false;
-      }
-    });
-  } catch (error) {
-    await process_.stop({ signal: 'SIGKILL' });
-    throw error;
-  }
-  return { url, port, dir, file, drain, stop, process: process_, running: process_.running, log: () => process_.output.stderr };
+  const untilReady = async () => {
+    try {
+      await ready(process_, 'the gateway', async () => {
+        try {
+          return (await request('GET', `${url}/readyz`, { timeout: 2000 })).status === 200;
+        } catch {
+          return false;
+        }
+      });
+    } catch (error) {
+      await process_.stop({ signal: 'SIGKILL' });
+      throw error;
+    }
+  };
+  /** Ends the process with a signal and starts another with the same configuration and store. */
+  const restart = async (signal) => {
+    await process_.stop({ signal });
+    process_ = launch();
+    await untilReady();
+  };
+  await untilReady();
+  return {
+    url, port, dir, file, drain, stop, restart, launch,
+    process: process_, running: () => process_.running(), log: () => process_.output.stderr,
+  };
 }
