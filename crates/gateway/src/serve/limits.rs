@@ -30,7 +30,8 @@ impl Default for Limits {
             header_read: Duration::from_secs(15),
             idle: Duration::from_secs(60),
             goodbye: Duration::from_secs(2),
-            drain: Duration::from_secs(10),
+            // Container runtimes kill after ten seconds.
+            drain: Duration::from_secs(8),
             connections: connections(std::fs::read_to_string("/proc/self/limits").ok().as_deref()),
         }
     }
@@ -51,6 +52,12 @@ fn connections(limits: Option<&str>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_comes_before_a_container_runtime_kills() {
+        let limits = Limits::default();
+        assert!(limits.drain <= Duration::from_secs(8) && limits.goodbye <= Duration::from_secs(2));
+    }
 
     #[test]
     fn half_of_the_descriptors_are_for_connections() {

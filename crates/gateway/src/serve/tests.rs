@@ -153,3 +153,18 @@ async fn connections_beyond_the_bound_wait_until_idle_ones_are_gone() {
     let answer = rest(server.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await).await;
     assert!(answer.ends_with("127.0.0.1"), "{answer}");
 }
+
+#[tokio::test]
+async fn an_end_does_not_wait_for_heads_that_are_not_complete() {
+    let limits =
+        Limits { goodbye: Duration::from_millis(50), drain: Duration::from_secs(3600), ..Limits::default() };
+    let server = start(limits).await;
+    let partial = server.send(b"GET / HTTP/1.1\r\nHost:").await;
+    for _ in 0..2 {
+        // Accepted and answered later, so the other is being read by now.
+        rest(server.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await).await;
+    }
+    server.shutdown.cancel();
+    rest(partial).await;
+    tokio::time::timeout(Duration::from_secs(10), server.ended).await.expect("an end").unwrap();
+}
