@@ -28,6 +28,9 @@ pub enum ProxyError {
     /// 400
     #[error("the request body ended early or is not valid HTTP")]
     BodyBroken,
+    /// 408
+    #[error("the request body stopped arriving")]
+    BodyStalled,
     /// 401, still without its `WWW-Authenticate`.
     #[error("the login at the upstream service has ended: sign in again")]
     LoginNeeded,
@@ -67,6 +70,7 @@ impl ProxyError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::BadPath | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
@@ -80,9 +84,11 @@ impl ProxyError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::BadPath | Self::MethodNotAllowed | Self::BodyTooLarge { .. } | Self::BodyBroken => {
-                "invalid_request"
-            }
+            Self::BadPath
+            | Self::MethodNotAllowed
+            | Self::BodyTooLarge { .. }
+            | Self::BodyBroken
+            | Self::BodyStalled => "invalid_request",
             Self::LoginNeeded => "invalid_token",
             Self::BackendBroke => "server_error",
             Self::UpstreamUnavailable { .. }

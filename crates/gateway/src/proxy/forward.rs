@@ -9,7 +9,7 @@ use http_body::Body as _;
 use mcp_login::core::Secret;
 use mcp_login::resource::{Caller, MaybeCaller};
 
-use super::body::{Exceeded, Passing};
+use super::body::{Passing, Upload};
 use super::client::BackendClient;
 use super::error::ProxyError;
 use super::headers::{self, X_REQUEST_ID};
@@ -55,11 +55,12 @@ impl Forward {
         if matches!(*asked.method(), Method::CONNECT | Method::TRACE) {
             return Err(ProxyError::MethodNotAllowed);
         }
-        let exceeded = Exceeded::default();
-        let request = self.request(asked, id, &exceeded).await?;
+        let upload = Upload::new();
+        let request = self.request(asked, id, &upload).await?;
         let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
-        let answer = match self.client.send(request).await {
-            Err(_) if exceeded.is_set() => return Err(too_large),
+        let answer = match self.client.send(request, &upload).await {
+            Err(_) if upload.is_exceeded() => return Err(too_large),
+            Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled),
             answer => answer?,
         };
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -79,7 +80,7 @@ impl Forward {
         &self,
         asked: Request<Body>,
         id: &RequestId,
-        exceeded: &Exceeded,
+        upload: &Upload,
     ) -> Result<Request<Passing<Body>>, ProxyError> {
         let (parts, body) = asked.into_parts();
         let target = self.target.of(&parts.uri).map_err(|_| ProxyError::BadPath)?;
@@ -109,7 +110,8 @@ impl Forward {
             }
         }
 
-        let mut request = Request::new(Passing::bounded(body, self.max_body, exceeded.clone()));
+        let bounds = self.client.bounds(self.max_body);
+        let mut request = Request::new(Passing::bounded(body, bounds, upload.clone()));
         *request.method_mut() = parts.method;
         *request.uri_mut() = target;
         *request.headers_mut() = headers;
