@@ -199,3 +199,25 @@ async fn path_and_query_pass_as_they_are_and_nothing_climbs_out() {
     }
     assert!(backend.is_alone().await);
 }
+
+#[tokio::test]
+async fn a_backends_401_is_no_reason_to_log_in_again() {
+    let backend = Backend::start().await;
+    let gateway = Setup::to(&backend).start().await;
+    for (status, wanted) in [("401 Unauthorized", "502"), ("403 Forbidden", "403")] {
+        let mut client = gateway.get("Connection: close").await;
+        let mut server = backend.accept().await;
+        server.head().await;
+        server
+            .send(&format!(
+                "HTTP/1.1 {status}\r\nWWW-Authenticate: Bearer resource_metadata=\"https://other.example\"\r\n\
+                 Connection: close\r\nContent-Length: 4\r\n\r\nbody"
+            ))
+            .await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted} ")), "{answer}");
+        assert!(values(&answer, "www-authenticate").is_empty(), "{answer}");
+        assert_eq!(answer.ends_with("body"), wanted == "403", "{answer}");
+        assert_eq!(answer.contains("mcp.headers"), wanted == "502", "{answer}");
+    }
+}

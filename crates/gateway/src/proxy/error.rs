@@ -50,6 +50,11 @@ pub enum ProxyError {
         "the MCP server behind this gateway broke off or did not answer in HTTP; its operator finds the reason in its log"
     )]
     BackendBroke,
+    /// 502: it answered 401. Clients would take that for a reason to log in here again, which would not help.
+    #[error(
+        "the MCP server behind this gateway did not accept what the gateway sent it; its operator should look at mcp.headers"
+    )]
+    BackendRefused,
     /// 504
     #[error(
         "the MCP server behind this gateway did not accept the connection in time; its operator should see that it runs and that mcp.backend names it"
@@ -75,7 +80,7 @@ impl ProxyError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
             Self::UpstreamUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BackendUnreachable | Self::BackendBroke => StatusCode::BAD_GATEWAY,
+            Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -90,7 +95,7 @@ impl ProxyError {
             | Self::BodyBroken
             | Self::BodyStalled => "invalid_request",
             Self::LoginNeeded => "invalid_token",
-            Self::BackendBroke => "server_error",
+            Self::BackendBroke | Self::BackendRefused => "server_error",
             Self::UpstreamUnavailable { .. }
             | Self::BackendUnreachable
             | Self::ConnectTimeout

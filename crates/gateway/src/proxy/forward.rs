@@ -63,9 +63,11 @@ impl Forward {
             Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled),
             answer => answer?,
         };
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        match answer.status() {
             // Nobody asked for that: `Upgrade` is not passed on.
-            return Err(ProxyError::BackendBroke);
+            StatusCode::SWITCHING_PROTOCOLS => return Err(ProxyError::BackendBroke),
+            StatusCode::UNAUTHORIZED => return Err(ProxyError::BackendRefused),
+            _ => {}
         }
         let (parts, body) = answer.into_parts();
         let mut response = Response::new(Body::new(Passing::unbounded(body)));

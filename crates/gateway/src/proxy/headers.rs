@@ -100,8 +100,13 @@ pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) 
 /// Takes out what does not pass to the client.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    // CORS is answered by the layer in front, for the gateway's origin and not for the backend's.
-    remove(headers, |name| name.as_str().starts_with("access-control-") || *name == X_REQUEST_ID);
+    // CORS is answered by the layer in front, for the gateway's origin and not for the backend's. So is the question for a
+    // login: clients would follow a backend's challenge to another authorization server.
+    remove(headers, |name| {
+        name.as_str().starts_with("access-control-")
+            || *name == X_REQUEST_ID
+            || *name == header::WWW_AUTHENTICATE
+    });
     let cookies: Vec<HeaderValue> = headers
         .get_all(header::SET_COOKIE)
         .iter()
