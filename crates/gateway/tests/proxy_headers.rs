@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::Response;
 use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
-use proxy_setup::{Backend, Setup, caller, values};
+use proxy_setup::{Backend, Setup, caller, caller_named, values};
 
 const EMPTY_ANSWER: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 
@@ -220,4 +220,18 @@ async fn a_backends_401_is_no_reason_to_log_in_again() {
         assert_eq!(answer.ends_with("body"), wanted == "403", "{answer}");
         assert_eq!(answer.contains("mcp.headers"), wanted == "502", "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_user_who_cannot_be_named_is_not_passed_on_as_nobody() {
+    let backend = Backend::start().await;
+    for subject in ["", "a\nb", " root", "root ", "a\u{7f}"] {
+        let caller = Some(caller_named(subject, Ok("t0k")));
+        let gateway = Setup { caller, ..Setup::to(&backend) }.start().await;
+        let answer = gateway.get("Connection: close").await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{subject:?}: {answer}");
+        assert!(answer.contains("\"access_denied\""), "{answer}");
+        assert!(answer.contains("this user's identifier cannot be passed on"), "{answer}");
+    }
+    assert!(backend.is_alone().await);
 }

@@ -34,6 +34,9 @@ pub enum ProxyError {
     /// 401, still without its `WWW-Authenticate`.
     #[error("the login at the upstream service has ended: sign in again")]
     LoginNeeded,
+    /// 403: it holds what no header can, or is empty.
+    #[error("this user's identifier cannot be passed on")]
+    SubjectNotPassed,
     /// 503 with `Retry-After`.
     #[error("the upstream service cannot be reached: try again")]
     UpstreamUnavailable {
@@ -79,10 +82,17 @@ impl ProxyError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
+            Self::SubjectNotPassed => StatusCode::FORBIDDEN,
             Self::UpstreamUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// Whether only an operator can mend it, so that it belongs into the log.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        self.status().is_server_error() || *self == Self::SubjectNotPassed
     }
 
     /// The error code, in OAuth's words (RFC 6749 §4.1.2.1, RFC 6750 §3.1).
@@ -95,6 +105,7 @@ impl ProxyError {
             | Self::BodyBroken
             | Self::BodyStalled => "invalid_request",
             Self::LoginNeeded => "invalid_token",
+            Self::SubjectNotPassed => "access_denied",
             Self::BackendBroke | Self::BackendRefused => "server_error",
             Self::UpstreamUnavailable { .. }
             | Self::BackendUnreachable

@@ -98,7 +98,7 @@ impl Forward {
         let mut headers = parts.headers;
         headers::clean_request(&mut headers, &self.names);
         if let Some(caller) = caller {
-            headers::set_identity(&mut headers, caller);
+            headers::set_identity(&mut headers, caller)?;
         }
         headers::set_origin(&mut headers, peer, self.scheme, &self.host);
         headers.insert(X_REQUEST_ID, id.0.clone());

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use mcp_login::resource::Caller;
 
+use super::error::ProxyError;
 use super::template::header_value;
 
 /// RFC 9110 §7.6.1, and what older proxies and HTTP/2 upgrades add to it.
@@ -162,10 +163,14 @@ fn is_own_cookie(cookie: &[u8]) -> bool {
 }
 
 /// Says who is calling. What cannot stand in a header is left out, as is what is not known.
-pub(super) fn set_identity(headers: &mut HeaderMap, caller: &Caller) {
+///
+/// Without the subject the backend would take the user for nobody, so that is an error.
+pub(super) fn set_identity(headers: &mut HeaderMap, caller: &Caller) -> Result<(), ProxyError> {
+    let subject = Some(caller.subject()).filter(|subject| !subject.is_empty()).and_then(header_value);
+    let subject = subject.ok_or(ProxyError::SubjectNotPassed)?;
+    headers.insert(X_FORWARDED_USER, subject);
     let scope = caller.scopes().to_string();
     let known = [
-        (X_FORWARDED_USER, Some(caller.subject())),
         (X_FORWARDED_EMAIL, caller.email()),
         (X_FORWARDED_PREFERRED_USERNAME, caller.preferred_username()),
         (X_FORWARDED_CLIENT, Some(caller.client_id())),
@@ -180,6 +185,7 @@ pub(super) fn set_identity(headers: &mut HeaderMap, caller: &Caller) {
             None => {}
         }
     }
+    Ok(())
 }
 
 /// Says where the request came from. The chain of `X-Forwarded-For` starts here: what a client sent proves nothing.

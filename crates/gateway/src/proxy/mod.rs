@@ -117,7 +117,7 @@ impl Proxy {
             }
             Err(error) => {
                 let (status, backend) = (error.status(), self.forward.origin());
-                if status.is_server_error() {
+                if error.is_operators() {
                     tracing::warn!(request_id, mcp, backend, %method, status = status.as_u16(), milliseconds, "{error}");
                 } else {
                     tracing::debug!(request_id, mcp, %method, status = status.as_u16(), milliseconds, "{error}");
