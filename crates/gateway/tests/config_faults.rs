@@ -399,3 +399,12 @@ headers = { "X-Forwarded-Access-Token" = "{upstream.access_token}" }
     assert!(!faults.faults().iter().any(|fault| other(&fault.message)), "{faults}");
     assert_eq!(faults.faults().len(), 7, "{faults}");
 }
+
+#[test]
+fn what_does_nothing_with_lazy_is_a_warning() {
+    let lazy =
+        |line: &str| warnings(&with("path = \"/mcp\"", &format!("path = \"/mcp\"\nauth = \"lazy\"\n{line}")));
+    assert_eq!(lazy("public_methods = [\"ping\", \"tools/call\"]"), ["mcp[0].public_methods"]);
+    assert_eq!(lazy("public_tools = [\"about\", \"get_*\"]"), ["mcp[0].public_tools"]);
+    assert!(lazy("public_methods = [\"tools/list\"]\npublic_tools = [\"about\"]").is_empty());
+}
