@@ -100,6 +100,10 @@ pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) 
 
 /// Takes out what does not pass to the client.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // It stands over the length (RFC 9112 §6.3), which need not be right then.
+        headers.remove(header::CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers);
     // CORS is answered by the layer in front, for the gateway's origin and not for the backend's. So is the question for a
     // login: clients would follow a backend's challenge to another authorization server.
@@ -107,11 +111,13 @@ pub(super) fn clean_response(headers: &mut HeaderMap) {
         name.as_str().starts_with("access-control-")
             || *name == X_REQUEST_ID
             || *name == header::WWW_AUTHENTICATE
+            // It would end the sessions of everything at this origin.
+            || name.as_str() == "clear-site-data"
     });
     let cookies: Vec<HeaderValue> = headers
         .get_all(header::SET_COOKIE)
         .iter()
-        .filter(|cookie| !is_own_cookie(cookie.as_bytes()))
+        .filter(|cookie| !is_own_cookie(cookie.as_bytes()) && !is_nameless(cookie.as_bytes()))
         .cloned()
         .collect();
     headers.remove(header::SET_COOKIE);
@@ -152,6 +158,12 @@ fn other_cookies(header: &HeaderValue) -> Option<HeaderValue> {
     }
     let others: Vec<&[u8]> = crumbs().filter(|crumb| !is_own_cookie(crumb)).collect();
     if others.is_empty() { None } else { HeaderValue::from_bytes(&others.join(&b"; "[..])).ok() }
+}
+
+/// A browser sends the value of a cookie without a name as it is, `=` and all that is in it: as any cookie it likes.
+fn is_nameless(set_cookie: &[u8]) -> bool {
+    let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
+    pair.iter().position(|b| *b == b'=').is_none_or(|at| pair[..at].trim_ascii().is_empty())
 }
 
 /// Browsers do not regard case in the `__Host-` prefix, so it is not regarded here.

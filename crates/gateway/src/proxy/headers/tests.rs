@@ -86,6 +86,31 @@ fn an_answer_sets_no_cookie_of_ours_and_no_cors() {
 }
 
 #[test]
+fn an_answer_sets_no_cookie_without_a_name() {
+    let mut headers = map(&[
+        ("Set-Cookie", "=__Host-mcp-login-session=evil; Path=/"),
+        ("Set-Cookie", " = mcp-login-consent=evil"),
+        ("Set-Cookie", "nameless"),
+        ("Set-Cookie", "; a=b"),
+        ("Set-Cookie", "a=b=c"),
+        ("Clear-Site-Data", "\"cookies\""),
+    ]);
+    clean_response(&mut headers);
+    assert_eq!(names(&headers), ["set-cookie"]);
+    assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=b=c"]);
+}
+
+#[test]
+fn a_length_beside_a_transfer_encoding_does_not_pass() {
+    let mut headers = map(&[("Transfer-Encoding", "chunked"), ("Content-Length", "3")]);
+    clean_response(&mut headers);
+    assert!(headers.is_empty(), "{headers:?}");
+    let mut headers = map(&[("Content-Length", "3")]);
+    clean_response(&mut headers);
+    assert_eq!(names(&headers), ["content-length"]);
+}
+
+#[test]
 fn a_file_may_set_authorization_but_not_what_the_gateway_sets() {
     for good in ["Authorization", "X-Forwarded-Access-Token", "X-Api-Key", "Cookie"] {
         assert!(check_configured_name(good).is_ok(), "{good}");
