@@ -423,6 +423,7 @@ fn a_backend_that_is_the_gateway_is_a_fault() {
         ("[::]:8080", "http://127.0.0.1:8080/mcp"),
         ("[::1]:8080", "http://[::1]:8080/mcp"),
         ("10.0.0.1:8080", "http://10.0.0.1:8080/mcp"),
+        ("127.0.0.1:8080", "http://0.0.0.0:8080/mcp"),
     ] {
         let message = one_fault(&listening(listen, own), "mcp[0].backend");
         assert!(message.contains("own listen"), "{message}");

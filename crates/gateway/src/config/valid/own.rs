@@ -25,18 +25,20 @@ fn is_listener(backend: &Url, listen: SocketAddr) -> bool {
     if backend.port_or_known_default() != Some(listen.port()) {
         return false;
     }
+    let is_near = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
     // The unspecified address is all of this machine's; of those, the ones of the loopback interface are known.
     let is_here = |ip: IpAddr| {
         let (ip, listen) = (ip.to_canonical(), listen.ip().to_canonical());
-        ip == listen || (listen.is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+        ip == listen
+            || (listen.is_unspecified() && ip.is_loopback())
+            || (ip.is_unspecified() && is_near(listen))
     };
     match backend.host() {
         Some(Host::Ipv4(ip)) => is_here(ip.into()),
         Some(Host::Ipv6(ip)) => is_here(ip.into()),
         Some(Host::Domain(name)) => {
             let listen = listen.ip().to_canonical();
-            (name == "localhost" || name.ends_with(".localhost"))
-                && (listen.is_loopback() || listen.is_unspecified())
+            (name == "localhost" || name.ends_with(".localhost")) && is_near(listen)
         }
         None => false,
     }
