@@ -22,6 +22,10 @@ const HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
+/// What frameworks take for another method or path than the request line's. Which requests need a user was judged by that one.
+const OVERRIDES: [&str; 5] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
+
 /// Cookies of the authorization server begin so; they are nobody else's business.
 const COOKIE_PREFIXES: [&str; 2] = ["__host-mcp-login-", "mcp-login-"];
 
@@ -87,6 +91,7 @@ pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) 
                 "authorization" | "forwarded" | "x-request-id" | "host" | "content-length" | "expect"
             )
             || HOP_BY_HOP.contains(&name.as_str())
+            || OVERRIDES.contains(&name.as_str())
             || configured.iter().any(|own| canonical(own.as_str()) == name)
     };
     remove(headers, dropped);

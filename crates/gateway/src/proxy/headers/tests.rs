@@ -39,6 +39,19 @@ fn what_a_client_says_of_itself_does_not_pass() {
 }
 
 #[test]
+fn no_request_acts_as_another() {
+    for name in OVERRIDES {
+        for name in
+            [name.to_owned(), name.replace('-', "_"), name.replacen('-', "_", 1), name.replace('-', ".")]
+        {
+            let mut headers = map(&[(name.as_str(), "DELETE")]);
+            clean_request(&mut headers, &[]);
+            assert!(headers.is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn what_connection_lists_is_dropped_in_every_line_of_it() {
     let mut headers = map(&[
         ("Connection", "X-One, close"),
