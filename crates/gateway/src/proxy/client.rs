@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::body::{Bounds, Passing, Upload};
-use super::error::ProxyError;
+use super::error::{Failure, ProxyError};
 
 /// Node closes idle connections after 5 s: ours are gone before, so that no request meets a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -101,23 +101,24 @@ impl BackendClient {
         &self,
         request: Request<Passing<Body>>,
         upload: &Upload,
-    ) -> Result<Response<Incoming>, ProxyError> {
+    ) -> Result<Response<Incoming>, Failure> {
         let answered = tokio::select! {
             answered = self.client.request(request) => answered,
-            () = self.too_late(upload) => return Err(ProxyError::ResponseTimeout),
+            () = self.too_late(upload) => return Err(ProxyError::ResponseTimeout.into()),
         };
         answered.map_err(|error| {
             let timed_out = chain(&error).any(is_timeout);
             // The body came from the client, so it is the client's fault when it fails.
             if chain(&error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {
-                return ProxyError::BodyBroken;
+                return ProxyError::BodyBroken.into();
             }
-            tracing::warn!(error = %chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": "), "backend");
-            match (error.is_connect(), timed_out) {
+            let cause = chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            let error = match (error.is_connect(), timed_out) {
                 (true, true) => ProxyError::ConnectTimeout,
                 (true, false) => ProxyError::BackendUnreachable,
                 _ => ProxyError::BackendBroke,
-            }
+            };
+            Failure { error, cause: Some(cause) }
         })
     }
 }

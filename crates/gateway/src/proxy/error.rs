@@ -68,6 +68,20 @@ pub enum ProxyError {
     ResponseTimeout,
 }
 
+/// An error, and what its operator should know but the client should not.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: ProxyError,
+    /// What the HTTP client said of it.
+    pub(super) cause: Option<String>,
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        Self { error, cause: None }
+    }
+}
+
 /// What `Retry-After` says when the upstream did not.
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
 const MAX_RETRY: Duration = Duration::from_secs(60 * 60);

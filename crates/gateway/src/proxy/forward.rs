@@ -11,7 +11,7 @@ use mcp_login::resource::{Caller, MaybeCaller};
 
 use super::body::{Passing, Upload};
 use super::client::BackendClient;
-use super::error::ProxyError;
+use super::error::{Failure, ProxyError};
 use super::headers::{self, X_REQUEST_ID};
 use super::target::Target;
 use super::template::{Template, Values};
@@ -47,26 +47,22 @@ impl Forward {
         self.target.origin()
     }
 
-    pub(super) async fn pass(
-        &self,
-        asked: Request<Body>,
-        id: &RequestId,
-    ) -> Result<Response<Body>, ProxyError> {
+    pub(super) async fn pass(&self, asked: Request<Body>, id: &RequestId) -> Result<Response<Body>, Failure> {
         if matches!(*asked.method(), Method::CONNECT | Method::TRACE) {
-            return Err(ProxyError::MethodNotAllowed);
+            return Err(ProxyError::MethodNotAllowed.into());
         }
         let upload = Upload::new();
         let request = self.request(asked, id, &upload).await?;
         let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
         let answer = match self.client.send(request, &upload).await {
-            Err(_) if upload.is_exceeded() => return Err(too_large),
-            Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled),
+            Err(_) if upload.is_exceeded() => return Err(too_large.into()),
+            Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
             answer => answer?,
         };
         match answer.status() {
             // Nobody asked for that: `Upgrade` is not passed on.
-            StatusCode::SWITCHING_PROTOCOLS => return Err(ProxyError::BackendBroke),
-            StatusCode::UNAUTHORIZED => return Err(ProxyError::BackendRefused),
+            StatusCode::SWITCHING_PROTOCOLS => return Err(ProxyError::BackendBroke.into()),
+            StatusCode::UNAUTHORIZED => return Err(ProxyError::BackendRefused.into()),
             _ => {}
         }
         let (parts, body) = answer.into_parts();
