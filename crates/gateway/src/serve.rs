@@ -139,14 +139,13 @@ impl Connection {
             // HTTP/2 has no such bound of its own, and a client that answers pings would stay for ever.
             () = in_flight.none_for(self.limits.idle) => None,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection => ended,
-                    () = in_flight.none_for(self.limits.goodbye) => return,
-                }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = in_flight.none_for(self.limits.goodbye) => return,
             }
         };
         if let Err(error) = ended {
