@@ -117,6 +117,11 @@ impl From<anyhow::Error> for Failure {
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
+        if let [fault] = faults.faults()
+            && fault.key.is_empty()
+        {
+            return Self::Usage(fault.to_string());
+        }
         let lines: Vec<String> = faults.faults().iter().map(|fault| format!("  {fault}")).collect();
         Self::Usage(format!("the configuration cannot be used:\n{}", lines.join("\n")))
     }

@@ -1,5 +1,9 @@
 //! The listener: HTTP/1.1 and HTTP/2 without TLS, with a bound for everything, and an end that lets requests finish.
 
+mod in_flight;
+mod limits;
+
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -9,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,25 +25,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+pub use limits::Limits;
+
+use in_flight::{Counted, InFlight};
+
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What one listener allows.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Until the head of a request is there; also how long an idle connection is kept.
-    pub header_read: Duration,
-    /// How long requests in flight may go on after the end was asked for. Event streams are cut then.
-    pub drain: Duration,
-    /// Connections at once; more wait.
-    pub connections: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { header_read: Duration::from_secs(15), drain: Duration::from_secs(10), connections: 8192 }
-    }
-}
 
 /// Serves until `shutdown`, then lets what is in flight finish.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken, limits: Limits) {
@@ -130,16 +122,30 @@ impl Connection {
         let Ok(Ok(http2)) = first else { return };
         let builder =
             if http2 { self.builder.clone().http2_only() } else { self.builder.clone().http1_only() };
+        let in_flight = InFlight::new();
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            self.app.clone().oneshot(request.map(Body::new))
+            let one = in_flight.one();
+            let answer = self.app.clone().oneshot(request.map(Body::new));
+            async move {
+                let answer: Response = answer.await?;
+                Ok::<_, Infallible>(answer.map(|inner| Counted { inner, _one: one }))
+            }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+            ended = connection.as_mut() => Some(ended),
+            () = self.shutdown.cancelled() => None,
+            // HTTP/2 has no such bound of its own, and a client that answers pings would stay for ever.
+            () = in_flight.none_for(self.limits.idle) => None,
+        };
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = in_flight.none_for(self.limits.goodbye) => return,
             }
         };
         if let Err(error) = ended {

@@ -87,10 +87,18 @@ fn a_file_that_is_not_there_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["config", "check", "--config", "other.toml"], &[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("other.toml: cannot be read"), "{}", text(&output.stderr));
-    let output = run(folder.path(), &["config", "check"], &[]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("mcp-login.toml is not here"), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "error: other.toml: there is no such file\n");
+    let line = "mcp-login.toml is not in this folder: go to its folder, or name it with --config FILE";
+    for args in [&["config", "check"][..], &["serve"]] {
+        let output = run(folder.path(), args, &[("MCP_LOGIN_SERVICE_HOST", "10.0.0.1")]);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(text(&output.stderr), format!("error: {line}\n"));
+    }
+    // With a variable of ours, the rest may be meant to come from the environment, too.
+    let some = [("MCP_LOGIN_PUBLIC_URL", "https://mcp.example.com")];
+    let output = run(folder.path(), &["config", "check"], &some);
+    let shown = text(&output.stderr);
+    assert!(shown.contains("  upstream: required") && shown.contains(line), "{shown}");
 }
 
 #[test]

@@ -77,8 +77,10 @@ fn the_environment_stands_over_the_file() {
 #[test]
 fn unknown_names_are_faults() {
     assert!(fault(&[("MCP_LOGIN_LISTNE", "x")]).contains("did you mean LISTEN?"));
+    assert!(fault(&[("MCP_LOGIN_STORE_URL", "x")]).contains("did you mean STORE__URL?"));
+    assert!(fault(&[("MCP_LOGIN_MCP_0_PATH", "x")]).contains("did you mean MCP__0__PATH?"));
     for name in [
-        "MCP_LOGIN_",
+        "MCP_LOGIN_URL",
         "MCP_LOGIN_STORE",
         "MCP_LOGIN_STORE__",
         "MCP_LOGIN_MCP__X__PATH",
@@ -90,6 +92,37 @@ fn unknown_names_are_faults() {
         assert!(fault(&[(name, "hunter2")]).starts_with(&format!("{name}: ")), "{name}");
     }
     ok(&[("MCP_LOGINX", "x"), ("OTHER", "x")]);
+}
+
+#[test]
+fn what_kubernetes_says_of_a_service_is_ignored() {
+    let checked = check(
+        "",
+        Path::new(""),
+        &[
+            ("MCP_LOGIN_SERVICE_HOST", "10.0.0.1"),
+            ("MCP_LOGIN_SERVICE_PORT", "8080"),
+            ("MCP_LOGIN_SERVICE_PORT_HTTP_WEB", "8080"),
+            ("MCP_LOGIN_PORT", "tcp://10.0.0.1:8080"),
+            ("MCP_LOGIN_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("MCP_LOGIN_PORT_8080_TCP_PROTO", "tcp"),
+            ("MCP_LOGIN_PORT_8080_TCP_PORT", "8080"),
+            ("MCP_LOGIN_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("MCP_LOGIN_STORE_SERVICE_HOST", "10.0.0.2"),
+            ("MCP_LOGIN_STORE_PORT_6379_TCP", "tcp://10.0.0.2:6379"),
+        ],
+    );
+    let checked = checked.unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
+}
+
+#[test]
+fn a_name_that_is_like_no_key_is_a_warning() {
+    for name in ["MCP_LOGIN_BIN", "MCP_LOGIN_IMAGE__TAG", "MCP_LOGIN_", "MCP_LOGIN_PORT"] {
+        let checked = check("", Path::new(""), &[(name, "8080")]).unwrap_or_else(|faults| panic!("{faults}"));
+        let keys: Vec<&str> = checked.warnings.iter().map(|warning| warning.key.as_str()).collect();
+        assert_eq!(keys, [name]);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::Response;
 use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
-use proxy_setup::{Backend, Setup, caller, values};
+use proxy_setup::{Backend, Setup, caller, caller_named, values};
 
 const EMPTY_ANSWER: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 
@@ -196,6 +196,42 @@ async fn path_and_query_pass_as_they_are_and_nothing_climbs_out() {
     ] {
         let head = gateway.ask(&format!("{asked} HTTP/1.1\nHost: h")).await.head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{asked}: {head}");
+    }
+    assert!(backend.is_alone().await);
+}
+
+#[tokio::test]
+async fn a_backends_401_is_no_reason_to_log_in_again() {
+    let backend = Backend::start().await;
+    let gateway = Setup::to(&backend).start().await;
+    for (status, wanted) in [("401 Unauthorized", "502"), ("403 Forbidden", "403")] {
+        let mut client = gateway.get("Connection: close").await;
+        let mut server = backend.accept().await;
+        server.head().await;
+        server
+            .send(&format!(
+                "HTTP/1.1 {status}\r\nWWW-Authenticate: Bearer resource_metadata=\"https://other.example\"\r\n\
+                 Connection: close\r\nContent-Length: 4\r\n\r\nbody"
+            ))
+            .await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted} ")), "{answer}");
+        assert!(values(&answer, "www-authenticate").is_empty(), "{answer}");
+        assert_eq!(answer.ends_with("body"), wanted == "403", "{answer}");
+        assert_eq!(answer.contains("mcp.headers"), wanted == "502", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_cannot_be_named_is_not_passed_on_as_nobody() {
+    let backend = Backend::start().await;
+    for subject in ["", "a\nb", " root", "root ", "a\u{7f}"] {
+        let caller = Some(caller_named(subject, Ok("t0k")));
+        let gateway = Setup { caller, ..Setup::to(&backend) }.start().await;
+        let answer = gateway.get("Connection: close").await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{subject:?}: {answer}");
+        assert!(answer.contains("\"access_denied\""), "{answer}");
+        assert!(answer.contains("this user's identifier cannot be passed on"), "{answer}");
     }
     assert!(backend.is_alone().await);
 }

@@ -140,7 +140,7 @@ async fn a_backend_that_is_away_is_502_and_its_address_is_not_told() {
 async fn a_backend_that_hangs_is_504() {
     let backend = Backend::start().await;
     let short = Duration::from_millis(50);
-    let timeouts = Timeouts { connect: short, response: short };
+    let timeouts = Timeouts { connect: short, response: short, ..Timeouts::default() };
     assert_eq!(status(&Setup { timeouts, ..Setup::to(&backend) }.start().await).await, "504");
     // It accepts, and never begins the TLS handshake.
     let tls = Setup { backend: backend.url().replace("http:", "https:"), timeouts, ..Setup::to(&backend) };
@@ -180,4 +180,37 @@ async fn what_is_not_http_is_502_and_so_is_an_upgrade_nobody_asked_for() {
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_stops_arriving_is_408() {
+    let backend = Backend::start().await;
+    let timeouts = Timeouts { body_idle: Duration::from_millis(50), ..Timeouts::default() };
+    let gateway = Setup { timeouts, ..Setup::to(&backend) }.start().await;
+    let mut client = gateway.ask(&format!("{POST}Content-Length: 10")).await;
+    client.send("012").await;
+    let mut server = backend.accept().await;
+    let answer = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"invalid_request\"") && answer.contains("the request body stopped arriving"));
+    assert!(server.rest().await.ends_with("012"));
+}
+
+#[tokio::test]
+async fn a_slow_body_is_not_the_backends_fault() {
+    let backend = Backend::start().await;
+    let short = Duration::from_millis(50);
+    let timeouts = Timeouts { connect: short, response: short, ..Timeouts::default() };
+    let gateway = Setup { timeouts, ..Setup::to(&backend) }.start().await;
+    let mut slow = gateway.ask(&format!("{POST}Content-Length: 2")).await;
+    slow.send("a").await;
+    let mut server = backend.accept().await;
+    server.until("a").await;
+    // Another one that began later is over its time, so the first would be as well.
+    assert_eq!(status(&gateway).await, "504");
+    slow.send("b").await;
+    server.until("b").await;
+    server.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let answer = slow.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
 }

@@ -36,17 +36,28 @@ impl Source {
             environment: &self.environment,
             providers: &names,
         };
+        let is_there = !self.text.is_empty() || self.path.exists();
+        if !is_there && !env::says_anything(&self.environment) {
+            // A list of everything that is missing would hide what is wrong.
+            let mut faults = Faults::default();
+            faults.push("", self.not_here());
+            return Err(faults);
+        }
         let checked = sources.check().and_then(|checked| {
             let found = crate::assemble::faults(&checked.config);
             if found.is_empty() { Ok(checked) } else { Err(of_library(&found)) }
         });
         checked.map_err(|mut faults| {
-            if self.text.is_empty() && !self.path.exists() {
-                let message = format!("{} is not here: name the file with --config", self.path.display());
-                faults.push("", message);
+            if !is_there {
+                faults.push("", self.not_here());
             }
             faults
         })
+    }
+
+    fn not_here(&self) -> String {
+        let file = self.path.display();
+        format!("{file} is not in this folder: go to its folder, or name it with --config FILE")
     }
 }
 

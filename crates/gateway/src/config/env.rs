@@ -4,6 +4,8 @@
 //! is written is read by the kind of the key: lists are comma separated, a table of names is an inline table
 //! (`MCP_LOGIN_MCP__0__HEADERS={ "X-Key" = "…" }`) or one variable per (lower-case) name, and a secret is the literal or,
 //! with `__ENV` or `__FILE` behind it, where it is.
+//!
+//! Others use the prefix, too, Kubernetes first of all: what is not like a key of ours is no fault.
 
 use std::collections::BTreeMap;
 
@@ -33,12 +35,71 @@ pub fn of_process() -> Environment {
 pub fn overlay(table: &mut Table, environment: &Environment, faults: &mut Faults) {
     for (name, value) in environment {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        if is_kubernetes(rest, value) {
+            continue;
+        }
         let lower = rest.to_ascii_lowercase();
         let path: Vec<&str> = lower.split("__").collect();
-        if let Err(message) = write(table, schema::ROOT, &path, value) {
+        if is_foreign(path[0]) {
+            faults.warn(name, "not a key of mcp-login: ignored");
+        } else if let Err(message) = write(table, schema::ROOT, &path, value) {
             faults.push(name, message);
         }
     }
+}
+
+/// Whether a variable is there that this program is meant by.
+#[must_use]
+pub fn says_anything(environment: &Environment) -> bool {
+    environment.iter().any(|(name, value)| {
+        name.strip_prefix(PREFIX).is_some_and(|rest| {
+            let first = rest.to_ascii_lowercase();
+            !is_kubernetes(rest, value) && !is_foreign(first.split("__").next().unwrap_or_default())
+        })
+    })
+}
+
+/// Whether this is one of the variables that Kubernetes gives every container beside a Service called `mcp-login` or
+/// `mcp-login-…`: `…SERVICE_HOST`, `…SERVICE_PORT`, `…SERVICE_PORT_NAME`, `…PORT` and `…PORT_8080_TCP`, `…_ADDR` and so on.
+fn is_kubernetes(rest: &str, value: &str) -> bool {
+    if rest.contains("__") {
+        return false;
+    }
+    let words: Vec<&str> = rest.split('_').collect();
+    (0..words.len()).any(|at| match &words[at..] {
+        ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+        // A number alone is what an operator would write who looks for `listen`.
+        ["PORT"] => value.contains("://"),
+        ["PORT", number, "TCP" | "UDP" | "SCTP", more @ ..] => {
+            number.parse::<u16>().is_ok() && matches!(more, [] | ["PROTO" | "PORT" | "ADDR"])
+        }
+        _ => false,
+    })
+}
+
+/// Whether a name that begins so is somebody else's, and not a key of ours written wrong.
+fn is_foreign(first: &str) -> bool {
+    schema::find(schema::ROOT, first).is_none()
+        && suggest::nearest(first, schema::names(schema::ROOT)).is_none()
+        && single_underscore(first).is_none()
+}
+
+/// `store__url` for `store_url`: the likeliest mistake of all.
+fn single_underscore(first: &str) -> Option<String> {
+    schema::ROOT.iter().find_map(|key| {
+        let rest = first.strip_prefix(key.name)?.strip_prefix('_')?;
+        match key.kind {
+            Kind::Section(keys) => {
+                schema::find(keys, rest).map(|below| format!("{}__{}", key.name, below.name))
+            }
+            Kind::Sections(keys) => {
+                let (number, rest) = rest.split_once('_')?;
+                let below = schema::find(keys, rest)?;
+                number.parse::<usize>().ok().map(|number| format!("{}__{number}__{}", key.name, below.name))
+            }
+            _ => None,
+        }
+    })
 }
 
 fn write(table: &mut Table, keys: &'static [Key], path: &[&str], value: &str) -> Result<(), String> {
@@ -46,7 +107,9 @@ fn write(table: &mut Table, keys: &'static [Key], path: &[&str], value: &str) ->
         return Err("names a section: add __ and the key".to_owned());
     };
     let Some(key) = schema::find(keys, name) else {
-        let hint = suggest::nearest(name, schema::names(keys))
+        let hint = single_underscore(name)
+            .filter(|_| std::ptr::eq(keys, schema::ROOT))
+            .or_else(|| suggest::nearest(name, schema::names(keys)).map(ToOwned::to_owned))
             .map(|near| format!("; did you mean {}?", near.to_ascii_uppercase()))
             .unwrap_or_default();
         return Err(format!("there is no key {name:?} here{hint}"));

@@ -111,6 +111,9 @@ pub fn read(path: &Path, asked_for: bool) -> Result<(String, PathBuf), Faults> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {
             return Ok((String::new(), folder));
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(fault("there is no such file".to_owned()));
+        }
         Err(error) => return Err(fault(format!("cannot be read: {}", error.kind()))),
     };
     let mut text = String::new();

@@ -14,9 +14,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
-use super::body::Passing;
-use super::error::ProxyError;
+use super::body::{Bounds, Passing, Upload};
+use super::error::{Failure, ProxyError};
 
 /// Node closes idle connections after 5 s: ours are gone before, so that no request meets a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -27,13 +28,22 @@ const MAX_IDLE_PER_HOST: usize = 256;
 pub struct Timeouts {
     /// Until the connection stands, TLS included.
     pub connect: Duration,
-    /// From there until the head of the answer.
+    /// From the last of the request's body until the head of the answer.
     pub response: Duration,
+    /// Until the client sends more of the request's body.
+    pub body_idle: Duration,
+    /// Until the client has sent all of it.
+    pub body: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), response: Duration::from_secs(300) }
+        Self {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(300),
+            body_idle: Duration::from_secs(30),
+            body: Duration::from_secs(600),
+        }
     }
 }
 
@@ -68,28 +78,47 @@ impl BackendClient {
         Ok(Self { client, timeouts })
     }
 
+    /// The bounds of a request's body, whose length may be this.
+    pub(super) const fn bounds(&self, length: u64) -> Bounds {
+        Bounds { length, idle: self.timeouts.body_idle, whole: self.timeouts.body }
+    }
+
+    /// Comes back when the backend has had its time. A body that does not arrive is not its fault.
+    async fn too_late(&self, upload: &Upload) {
+        let limit = self.timeouts.connect + self.timeouts.response;
+        loop {
+            let now = Instant::now();
+            let end = upload.backends_turn().unwrap_or(now) + limit;
+            if end <= now {
+                return;
+            }
+            tokio::time::sleep_until(end).await;
+        }
+    }
+
     /// The answer, once its head is there. Dropping the future or the answer's body closes the connection.
     pub(super) async fn send(
         &self,
         request: Request<Passing<Body>>,
-    ) -> Result<Response<Incoming>, ProxyError> {
-        let sent = self.client.request(request);
-        let Ok(answered) = tokio::time::timeout(self.timeouts.connect + self.timeouts.response, sent).await
-        else {
-            return Err(ProxyError::ResponseTimeout);
+        upload: &Upload,
+    ) -> Result<Response<Incoming>, Failure> {
+        let answered = tokio::select! {
+            answered = self.client.request(request) => answered,
+            () = self.too_late(upload) => return Err(ProxyError::ResponseTimeout.into()),
         };
         answered.map_err(|error| {
             let timed_out = chain(&error).any(is_timeout);
             // The body came from the client, so it is the client's fault when it fails.
             if chain(&error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user)) {
-                return ProxyError::BodyBroken;
+                return ProxyError::BodyBroken.into();
             }
-            tracing::warn!(error = %chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": "), "backend");
-            match (error.is_connect(), timed_out) {
+            let cause = chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            let error = match (error.is_connect(), timed_out) {
                 (true, true) => ProxyError::ConnectTimeout,
                 (true, false) => ProxyError::BackendUnreachable,
                 _ => ProxyError::BackendBroke,
-            }
+            };
+            Failure { error, cause: Some(cause) }
         })
     }
 }

@@ -28,9 +28,15 @@ pub enum ProxyError {
     /// 400
     #[error("the request body ended early or is not valid HTTP")]
     BodyBroken,
+    /// 408
+    #[error("the request body stopped arriving")]
+    BodyStalled,
     /// 401, still without its `WWW-Authenticate`.
     #[error("the login at the upstream service has ended: sign in again")]
     LoginNeeded,
+    /// 403: it holds what no header can, or is empty.
+    #[error("this user's identifier cannot be passed on")]
+    SubjectNotPassed,
     /// 503 with `Retry-After`.
     #[error("the upstream service cannot be reached: try again")]
     UpstreamUnavailable {
@@ -47,6 +53,11 @@ pub enum ProxyError {
         "the MCP server behind this gateway broke off or did not answer in HTTP; its operator finds the reason in its log"
     )]
     BackendBroke,
+    /// 502: it answered 401. Clients would take that for a reason to log in here again, which would not help.
+    #[error(
+        "the MCP server behind this gateway did not accept what the gateway sent it; its operator should look at mcp.headers"
+    )]
+    BackendRefused,
     /// 504
     #[error(
         "the MCP server behind this gateway did not accept the connection in time; its operator should see that it runs and that mcp.backend names it"
@@ -55,6 +66,20 @@ pub enum ProxyError {
     /// 504
     #[error("the MCP server behind this gateway did not begin to answer in time")]
     ResponseTimeout,
+}
+
+/// An error, and what its operator should know but the client should not.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: ProxyError,
+    /// What the HTTP client said of it.
+    pub(super) cause: Option<String>,
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        Self { error, cause: None }
+    }
 }
 
 /// What `Retry-After` says when the upstream did not.
@@ -67,24 +92,35 @@ impl ProxyError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::BadPath | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
+            Self::SubjectNotPassed => StatusCode::FORBIDDEN,
             Self::UpstreamUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BackendUnreachable | Self::BackendBroke => StatusCode::BAD_GATEWAY,
+            Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// Whether only an operator can mend it, so that it belongs into the log.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        self.status().is_server_error() || *self == Self::SubjectNotPassed
     }
 
     /// The error code, in OAuth's words (RFC 6749 §4.1.2.1, RFC 6750 §3.1).
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::BadPath | Self::MethodNotAllowed | Self::BodyTooLarge { .. } | Self::BodyBroken => {
-                "invalid_request"
-            }
+            Self::BadPath
+            | Self::MethodNotAllowed
+            | Self::BodyTooLarge { .. }
+            | Self::BodyBroken
+            | Self::BodyStalled => "invalid_request",
             Self::LoginNeeded => "invalid_token",
-            Self::BackendBroke => "server_error",
+            Self::SubjectNotPassed => "access_denied",
+            Self::BackendBroke | Self::BackendRefused => "server_error",
             Self::UpstreamUnavailable { .. }
             | Self::BackendUnreachable
             | Self::ConnectTimeout

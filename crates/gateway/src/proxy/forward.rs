@@ -9,9 +9,9 @@ use http_body::Body as _;
 use mcp_login::core::Secret;
 use mcp_login::resource::{Caller, MaybeCaller};
 
-use super::body::{Exceeded, Passing};
+use super::body::{Passing, Upload};
 use super::client::BackendClient;
-use super::error::ProxyError;
+use super::error::{Failure, ProxyError};
 use super::headers::{self, X_REQUEST_ID};
 use super::target::Target;
 use super::template::{Template, Values};
@@ -47,24 +47,23 @@ impl Forward {
         self.target.origin()
     }
 
-    pub(super) async fn pass(
-        &self,
-        asked: Request<Body>,
-        id: &RequestId,
-    ) -> Result<Response<Body>, ProxyError> {
+    pub(super) async fn pass(&self, asked: Request<Body>, id: &RequestId) -> Result<Response<Body>, Failure> {
         if matches!(*asked.method(), Method::CONNECT | Method::TRACE) {
-            return Err(ProxyError::MethodNotAllowed);
+            return Err(ProxyError::MethodNotAllowed.into());
         }
-        let exceeded = Exceeded::default();
-        let request = self.request(asked, id, &exceeded).await?;
+        let upload = Upload::new();
+        let request = self.request(asked, id, &upload).await?;
         let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
-        let answer = match self.client.send(request).await {
-            Err(_) if exceeded.is_set() => return Err(too_large),
+        let answer = match self.client.send(request, &upload).await {
+            Err(_) if upload.is_exceeded() => return Err(too_large.into()),
+            Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
             answer => answer?,
         };
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        match answer.status() {
             // Nobody asked for that: `Upgrade` is not passed on.
-            return Err(ProxyError::BackendBroke);
+            StatusCode::SWITCHING_PROTOCOLS => return Err(ProxyError::BackendBroke.into()),
+            StatusCode::UNAUTHORIZED => return Err(ProxyError::BackendRefused.into()),
+            _ => {}
         }
         let (parts, body) = answer.into_parts();
         let mut response = Response::new(Body::new(Passing::unbounded(body)));
@@ -79,7 +78,7 @@ impl Forward {
         &self,
         asked: Request<Body>,
         id: &RequestId,
-        exceeded: &Exceeded,
+        upload: &Upload,
     ) -> Result<Request<Passing<Body>>, ProxyError> {
         let (parts, body) = asked.into_parts();
         let target = self.target.of(&parts.uri).map_err(|_| ProxyError::BadPath)?;
@@ -95,7 +94,7 @@ impl Forward {
         let mut headers = parts.headers;
         headers::clean_request(&mut headers, &self.names);
         if let Some(caller) = caller {
-            headers::set_identity(&mut headers, caller);
+            headers::set_identity(&mut headers, caller)?;
         }
         headers::set_origin(&mut headers, peer, self.scheme, &self.host);
         headers.insert(X_REQUEST_ID, id.0.clone());
@@ -109,7 +108,8 @@ impl Forward {
             }
         }
 
-        let mut request = Request::new(Passing::bounded(body, self.max_body, exceeded.clone()));
+        let bounds = self.client.bounds(self.max_body);
+        let mut request = Request::new(Passing::bounded(body, bounds, upload.clone()));
         *request.method_mut() = parts.method;
         *request.uri_mut() = target;
         *request.headers_mut() = headers;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use mcp_login::resource::Caller;
 
+use super::error::ProxyError;
 use super::template::header_value;
 
 /// RFC 9110 §7.6.1, and what older proxies and HTTP/2 upgrades add to it.
@@ -20,6 +21,10 @@ const HOP_BY_HOP: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// What frameworks take for another method or path than the request line's. Which requests need a user was judged by that one.
+const OVERRIDES: [&str; 5] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
 
 /// Cookies of the authorization server begin so; they are nobody else's business.
 const COOKIE_PREFIXES: [&str; 2] = ["__host-mcp-login-", "mcp-login-"];
@@ -86,6 +91,7 @@ pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) 
                 "authorization" | "forwarded" | "x-request-id" | "host" | "content-length" | "expect"
             )
             || HOP_BY_HOP.contains(&name.as_str())
+            || OVERRIDES.contains(&name.as_str())
             || configured.iter().any(|own| canonical(own.as_str()) == name)
     };
     remove(headers, dropped);
@@ -99,13 +105,24 @@ pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) 
 
 /// Takes out what does not pass to the client.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // It stands over the length (RFC 9112 §6.3), which need not be right then.
+        headers.remove(header::CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers);
-    // CORS is answered by the layer in front, for the gateway's origin and not for the backend's.
-    remove(headers, |name| name.as_str().starts_with("access-control-") || *name == X_REQUEST_ID);
+    // CORS is answered by the layer in front, for the gateway's origin and not for the backend's. So is the question for a
+    // login: clients would follow a backend's challenge to another authorization server.
+    remove(headers, |name| {
+        name.as_str().starts_with("access-control-")
+            || *name == X_REQUEST_ID
+            || *name == header::WWW_AUTHENTICATE
+            // It would end the sessions of everything at this origin.
+            || name.as_str() == "clear-site-data"
+    });
     let cookies: Vec<HeaderValue> = headers
         .get_all(header::SET_COOKIE)
         .iter()
-        .filter(|cookie| !is_own_cookie(cookie.as_bytes()))
+        .filter(|cookie| !is_own_cookie(cookie.as_bytes()) && !is_nameless(cookie.as_bytes()))
         .cloned()
         .collect();
     headers.remove(header::SET_COOKIE);
@@ -148,6 +165,12 @@ fn other_cookies(header: &HeaderValue) -> Option<HeaderValue> {
     if others.is_empty() { None } else { HeaderValue::from_bytes(&others.join(&b"; "[..])).ok() }
 }
 
+/// A browser sends the value of a cookie without a name as it is, `=` and all that is in it: as any cookie it likes.
+fn is_nameless(set_cookie: &[u8]) -> bool {
+    let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
+    pair.iter().position(|b| *b == b'=').is_none_or(|at| pair[..at].trim_ascii().is_empty())
+}
+
 /// Browsers do not regard case in the `__Host-` prefix, so it is not regarded here.
 fn is_own_cookie(cookie: &[u8]) -> bool {
     let cookie = cookie.trim_ascii();
@@ -157,10 +180,14 @@ fn is_own_cookie(cookie: &[u8]) -> bool {
 }
 
 /// Says who is calling. What cannot stand in a header is left out, as is what is not known.
-pub(super) fn set_identity(headers: &mut HeaderMap, caller: &Caller) {
+///
+/// Without the subject the backend would take the user for nobody, so that is an error.
+pub(super) fn set_identity(headers: &mut HeaderMap, caller: &Caller) -> Result<(), ProxyError> {
+    let subject = Some(caller.subject()).filter(|subject| !subject.is_empty()).and_then(header_value);
+    let subject = subject.ok_or(ProxyError::SubjectNotPassed)?;
+    headers.insert(X_FORWARDED_USER, subject);
     let scope = caller.scopes().to_string();
     let known = [
-        (X_FORWARDED_USER, Some(caller.subject())),
         (X_FORWARDED_EMAIL, caller.email()),
         (X_FORWARDED_PREFERRED_USERNAME, caller.preferred_username()),
         (X_FORWARDED_CLIENT, Some(caller.client_id())),
@@ -175,6 +202,7 @@ pub(super) fn set_identity(headers: &mut HeaderMap, caller: &Caller) {
             None => {}
         }
     }
+    Ok(())
 }
 
 /// Says where the request came from. The chain of `X-Forwarded-For` starts here: what a client sent proves nothing.

@@ -29,6 +29,7 @@ pub use error::ProxyError;
 pub use headers::{check_configured_name, same_name};
 pub use template::{Template, Values};
 
+use error::Failure;
 use forward::Forward;
 
 /// The largest request body unless set otherwise: 32 MiB.
@@ -115,10 +116,10 @@ impl Proxy {
                 tracing::debug!(request_id, mcp, %method, status, milliseconds, "passed on");
                 response
             }
-            Err(error) => {
+            Err(Failure { error, cause }) => {
                 let (status, backend) = (error.status(), self.forward.origin());
-                if status.is_server_error() {
-                    tracing::warn!(request_id, mcp, backend, %method, status = status.as_u16(), milliseconds, "{error}");
+                if error.is_operators() {
+                    tracing::warn!(request_id, mcp, backend, %method, status = status.as_u16(), milliseconds, cause, "{error}");
                 } else {
                     tracing::debug!(request_id, mcp, %method, status = status.as_u16(), milliseconds, "{error}");
                 }

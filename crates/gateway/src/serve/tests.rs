@@ -123,3 +123,48 @@ async fn an_endless_answer_is_cut_after_its_bound() {
     server.ended.await.unwrap();
     assert!(!rest(stream).await.contains("0\r\n\r\n"));
 }
+
+/// The preface and an empty SETTINGS frame: an HTTP/2 connection on which nothing is asked, and no ping is answered.
+const HTTP2_IDLE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+fn short() -> Limits {
+    let short = Duration::from_millis(50);
+    Limits { idle: short, goodbye: short, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_one_with_a_request_is_not() {
+    let server = start(short()).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let answer = tokio::spawn(client.get(format!("http://{}/slow", server.address)).send());
+    server.begun.notified().await;
+    // These were idle from later on than that, so what closes them would have closed that one.
+    for begin in [HTTP2_IDLE, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"] {
+        rest(server.send(begin).await).await;
+    }
+    server.release.notify_one();
+    assert_eq!(answer.await.unwrap().unwrap().text().await.unwrap(), "slow");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_until_idle_ones_are_gone() {
+    let server = start(Limits { connections: 2, ..short() }).await;
+    let _idle = [server.send(HTTP2_IDLE).await, server.send(HTTP2_IDLE).await];
+    let answer = rest(server.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await).await;
+    assert!(answer.ends_with("127.0.0.1"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_end_does_not_wait_for_heads_that_are_not_complete() {
+    let limits =
+        Limits { goodbye: Duration::from_millis(50), drain: Duration::from_secs(3600), ..Limits::default() };
+    let server = start(limits).await;
+    let partial = server.send(b"GET / HTTP/1.1\r\nHost:").await;
+    for _ in 0..2 {
+        // Accepted and answered later, so the other is being read by now.
+        rest(server.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await).await;
+    }
+    server.shutdown.cancel();
+    rest(partial).await;
+    tokio::time::timeout(Duration::from_secs(10), server.ended).await.expect("an end").unwrap();
+}

@@ -192,8 +192,13 @@ impl UpstreamTokenSource for Tokens {
 
 /// Zoë, whose upstream token is this.
 pub fn caller(token: Result<&'static str, UpstreamTokenError>) -> Caller {
+    caller_named("user-1", token)
+}
+
+/// Zoë under another identifier.
+pub fn caller_named(subject: &str, token: Result<&'static str, UpstreamTokenError>) -> Caller {
     let identity = CallerIdentity {
-        subject: "user-1".to_owned(),
+        subject: subject.to_owned(),
         email: Some("zoe@example.com".to_owned()),
         name: Some("Zoë".to_owned()),
         preferred_username: Some("zoë".to_owned()),

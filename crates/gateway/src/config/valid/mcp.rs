@@ -12,6 +12,8 @@ use crate::config::fault::Faults;
 use crate::config::{check, raw};
 use crate::proxy::{Template, check_configured_name, same_name};
 
+const TOOLS_CALL: &str = "tools/call";
+
 /// The paths of the authorization server itself: no MCP server can stand there.
 pub const OWN_PATHS: [&str; 11] = [
     "/authorize",
@@ -125,11 +127,29 @@ fn server<'a>(
     if lazy == Some(false) && (raw.public_methods.is_some() || !raw.public_tools.is_empty()) {
         faults.warn(key, "public_methods and public_tools do nothing with auth = \"required\"");
     }
+    if lazy == Some(true) {
+        warn_of_what_does_nothing(raw.public_methods.as_deref(), &raw.public_tools, key, faults);
+    }
     let auth =
         lazy.map(|lazy| if lazy { public(raw.public_methods, raw.public_tools) } else { Auth::Required });
     let scopes = scopes(raw.scopes, &format!("{key}.scopes"), faults);
     let headers = headers(raw.headers, &format!("{key}.headers"), faults);
     Some(McpConfig { path: path?, backend: backend?, auth: auth?, scopes: scopes?, headers })
+}
+
+fn warn_of_what_does_nothing(methods: Option<&[String]>, tools: &[String], key: &str, faults: &mut Faults) {
+    if methods.iter().copied().flatten().any(|method| method == TOOLS_CALL) {
+        faults.warn(
+            format!("{key}.public_methods"),
+            format!("{TOOLS_CALL:?} does nothing here: name the tools in public_tools"),
+        );
+    }
+    if tools.iter().any(|tool| tool.contains('*')) {
+        faults.warn(
+            format!("{key}.public_tools"),
+            "a * stands for itself here, not for other tools: write the names out",
+        );
+    }
 }
 
 fn public(methods: Option<Vec<String>>, public_tools: Vec<String>) -> Auth {

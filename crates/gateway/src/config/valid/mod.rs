@@ -3,6 +3,7 @@
 mod access;
 mod clients;
 mod mcp;
+mod own;
 mod public_url;
 mod store;
 mod tokens;
@@ -72,6 +73,13 @@ impl Config {
         let clients = clients::judge(raw.clients, faults);
         let lifetimes = tokens::judge(raw.tokens, faults);
         let mcp = mcp::judge(raw.mcp, faults);
+        for (n, server) in mcp.iter().flatten().enumerate() {
+            let own = own::is_own(server.backend.as_url(), listen, public_url.as_ref());
+            if let Some(own) = own {
+                let message = format!("is this gateway's own {own}: it would call itself");
+                faults.push(format!("mcp[{n}].backend"), message);
+            }
+        }
         Some(Self {
             public_url: public_url?,
             listen: listen?,

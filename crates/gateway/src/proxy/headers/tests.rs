@@ -39,6 +39,19 @@ fn what_a_client_says_of_itself_does_not_pass() {
 }
 
 #[test]
+fn no_request_acts_as_another() {
+    for name in OVERRIDES {
+        for name in
+            [name.to_owned(), name.replace('-', "_"), name.replacen('-', "_", 1), name.replace('-', ".")]
+        {
+            let mut headers = map(&[(name.as_str(), "DELETE")]);
+            clean_request(&mut headers, &[]);
+            assert!(headers.is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn what_connection_lists_is_dropped_in_every_line_of_it() {
     let mut headers = map(&[
         ("Connection", "X-One, close"),
@@ -81,8 +94,33 @@ fn an_answer_sets_no_cookie_of_ours_and_no_cors() {
         ("WWW-Authenticate", "Basic"),
     ]);
     clean_response(&mut headers);
-    assert_eq!(names(&headers), ["content-type", "set-cookie", "www-authenticate"]);
+    assert_eq!(names(&headers), ["content-type", "set-cookie"]);
     assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["theme=dark"]);
+}
+
+#[test]
+fn an_answer_sets_no_cookie_without_a_name() {
+    let mut headers = map(&[
+        ("Set-Cookie", "=__Host-mcp-login-session=evil; Path=/"),
+        ("Set-Cookie", " = mcp-login-consent=evil"),
+        ("Set-Cookie", "nameless"),
+        ("Set-Cookie", "; a=b"),
+        ("Set-Cookie", "a=b=c"),
+        ("Clear-Site-Data", "\"cookies\""),
+    ]);
+    clean_response(&mut headers);
+    assert_eq!(names(&headers), ["set-cookie"]);
+    assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=b=c"]);
+}
+
+#[test]
+fn a_length_beside_a_transfer_encoding_does_not_pass() {
+    let mut headers = map(&[("Transfer-Encoding", "chunked"), ("Content-Length", "3")]);
+    clean_response(&mut headers);
+    assert!(headers.is_empty(), "{headers:?}");
+    let mut headers = map(&[("Content-Length", "3")]);
+    clean_response(&mut headers);
+    assert_eq!(names(&headers), ["content-length"]);
 }
 
 #[test]
