@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use mcp_login::Store;
 use mcp_login::settings::{RateLimit, RateLimits};
 use mcp_login_testkit::browser::Browser;
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens, error_of};
@@ -144,7 +145,9 @@ async fn a_registration_without_a_login_is_gone_after_a_day() {
     let (unused, browser) = (OAuthClient::register(&server).await, Browser::new());
     server.clock.advance(ALMOST_A_DAY);
     // Looked for, shown, even allowed: nothing of it is a login that came to an end.
-    browser.log_in(&unused.authorization_url(&[]), REDIRECT_URI).await;
+    let code = unused.code(&browser).await;
+    let wrong = unused.exchange(&code, &[("code_verifier", &"x".repeat(43))]).await;
+    assert_eq!(error_of(wrong).await.1, "invalid_grant");
     assert_eq!(error_of(unused.exchange("no-code", &[]).await).await.1, "invalid_grant");
     server.clock.advance(Duration::from_secs(1));
     assert_eq!(browser.open(&unused.authorization_url(&[])).await.status(), 400);
@@ -167,7 +170,10 @@ async fn a_registration_with_a_login_lives_on_with_its_use() {
 
 #[tokio::test]
 async fn logins_that_end_at_once_are_all_kept() {
-    let server = TestServer::start().await;
+    // A store that really takes time, so that the first uses overtake each other.
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("file:{}", folder.path().join("logins.db").display())).await.unwrap();
+    let server = TestServer::with(Options { store, ..Options::usual().await }).await;
     let client = OAuthClient::register(&server).await;
     let mut codes = Vec::new();
     for _ in 0..8 {

@@ -119,8 +119,9 @@ impl AuthServerBuilder {
     /// How often one address may ask.
     ///
     /// The address is the peer's, which the server has to hand on (axum's `into_make_service_with_connect_info`). A
-    /// loopback or private peer is most often the TLS proxy in front, with everybody's requests, and is not limited; name
-    /// the header in which that proxy tells the address with [`client_address_header`](Self::client_address_header).
+    /// loopback or private peer is most often the TLS proxy in front, with everybody's requests, and is not limited. Name
+    /// the header in which that proxy tells the address with [`client_address_header`](Self::client_address_header), and
+    /// do so always when the proxy has a public address (a CDN): it would be limited as one client.
     #[must_use]
     pub const fn rate_limits(mut self, limits: RateLimits) -> Self {
         self.rate_limits = limits;

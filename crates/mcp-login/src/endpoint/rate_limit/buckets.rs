@@ -97,7 +97,11 @@ impl State {
     fn tell_refused(&mut self, endpoint: &'static str, now: Micros) {
         self.refused += 1;
         if now.abs_diff(self.told_at) >= MINUTE {
-            tracing::warn!(endpoint, refused = self.refused, "an address asks too often; refused with 429");
+            tracing::warn!(
+                endpoint,
+                refused = self.refused,
+                "an address asks too often; refused with 429 (if it is a proxy, name the header that tells the client's address)"
+            );
             self.told_at = now;
             self.refused = 0;
         }
