@@ -103,10 +103,16 @@ impl Store {
                 return Ok(true);
             }
             record.unused = false;
-            match self.backend().swap(&key, entry.version, encode(&record)?, now.plus(idle), now).await? {
-                Swap::Done(_) => return Ok(true),
-                Swap::Missing => return Ok(false),
-                Swap::Conflict => {}
+            match self.backend().swap(&key, entry.version, encode(&record)?, now.plus(idle), now).await {
+                Ok(Swap::Done(_)) => return Ok(true),
+                Ok(Swap::Missing) => return Ok(false),
+                Ok(Swap::Conflict) => {}
+                // The answer may be lost and the write done, by us or by another first use: either will do.
+                Err(lost @ StoreError::Unavailable(_)) => match self.read_client(&key, now).await {
+                    Ok(Some((_, record))) if !record.unused => return Ok(true),
+                    _ => return Err(lost),
+                },
+                Err(error) => return Err(error),
             }
         }
         Err(StoreError::unavailable("the client changes faster than it can be written"))
