@@ -38,6 +38,12 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
+    /// How long a registered client is kept that has not finished a login: never less than a login may take.
+    pub(crate) fn client_unused(&self) -> Duration {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        DAY.max(self.session + self.code)
+    }
+
     /// How long a registered client is kept that nobody uses: never less than its refresh tokens live.
     pub(crate) fn client_idle(&self) -> Duration {
         const MONTHS: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -65,6 +71,64 @@ impl Lifetimes {
             faults.push("tokens.refresh_retry_window: may be as long as access_ttl".into());
         }
         faults
+    }
+}
+
+/// How often one address may ask, as a bucket of `burst` requests that fills up again at `per_minute`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many requests may come at once.
+    pub burst: u32,
+    /// How many requests may come each minute for good.
+    pub per_minute: u32,
+}
+
+impl RateLimit {
+    /// This many a minute, all at once if need be.
+    #[must_use]
+    pub const fn per_minute(requests: u32) -> Self {
+        Self { burst: requests, per_minute: requests }
+    }
+}
+
+/// How often one address may ask for what costs something; `None` is no limit. An IPv6 address counts as its /64, which is
+/// what one customer is given. The defaults are far above what an honest client does, but a hosted client reaches the
+/// server from a few addresses for all its people: a busy server may need more.
+///
+/// Each process counts for itself, in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// `/register`: 20 a minute.
+    pub register: Option<RateLimit>,
+    /// `/authorize` and `/consent` together: 60 a minute.
+    pub authorize: Option<RateLimit>,
+    /// `/token` and `/revoke` together: 300 a minute.
+    pub token: Option<RateLimit>,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            register: Some(RateLimit::per_minute(20)),
+            authorize: Some(RateLimit::per_minute(60)),
+            token: Some(RateLimit::per_minute(300)),
+        }
+    }
+}
+
+impl RateLimits {
+    /// No limits: for whoever has them in a proxy.
+    pub const OFF: Self = Self { register: None, authorize: None, token: None };
+
+    /// What would let nobody in, each with what to change.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let limits = [("register", self.register), ("authorize", self.authorize), ("token", self.token)];
+        let nothing = |limit: RateLimit| limit.burst == 0 || limit.per_minute == 0;
+        let faulty = limits.into_iter().filter(|(_, limit)| limit.is_some_and(nothing));
+        faulty
+            .map(|(key, _)| format!("limits.{key}: has to be more than nothing; None is no limit"))
+            .collect()
     }
 }
 

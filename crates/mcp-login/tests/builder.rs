@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use mcp_login::server::AuthServerBuilder;
-use mcp_login::settings::Lifetimes;
+use mcp_login::settings::{Lifetimes, RateLimit, RateLimits};
 use mcp_login::{AuthServer, Resource, Store, presets};
+use reqwest::header::FORWARDED;
 
 fn builder(public_url: &str) -> AuthServerBuilder {
     AuthServer::builder(public_url).upstream(presets::github("id", "secret"))
@@ -89,4 +90,21 @@ async fn nothing_is_built_without_store_resource_and_upstream() {
     let auth = whole().build().await.unwrap();
     assert!(auth.protect("/mcp").is_ok());
     assert!(auth.protect("/other").unwrap_err().to_string().contains("/other"));
+}
+
+#[test]
+fn limits_that_let_nobody_in_are_faults() {
+    let nothing = Some(RateLimit { burst: 1, per_minute: 0 });
+    let limits =
+        RateLimits { register: nothing, token: Some(RateLimit::per_minute(0)), ..RateLimits::default() };
+    let builder = builder("https://mcp.example.com").resource(Resource::new("/mcp"));
+    assert_eq!(builder.faults(), [""; 0]);
+    let faults = builder.rate_limits(limits).client_address_header(FORWARDED).faults();
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    for (fault, key) in faults.iter().zip(["limits.register: ", "limits.token: ", "client_address_header: "])
+    {
+        assert!(fault.starts_with(key), "{fault}");
+    }
+    let off = AuthServer::builder("https://mcp.example.com").rate_limits(RateLimits::OFF);
+    assert_eq!(off.resource(Resource::new("/mcp")).faults(), [""; 0]);
 }

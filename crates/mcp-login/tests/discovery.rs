@@ -133,6 +133,9 @@ async fn a_client_in_use_does_not_expire_and_an_idle_one_does() {
     let opens = async |client: &OAuthClient| {
         Browser::new().open(&client.authorization_url(&[])).await.status() == 200
     };
+    for client in [&used, &idle] {
+        client.log_in(&Browser::new()).await;
+    }
     for _ in 0..4 {
         server.clock.advance(Duration::from_secs(40 * 24 * 3600));
         assert!(opens(&used).await);

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
+use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use mcp_login::settings::{AccessRule, Lifetimes};
+use mcp_login::settings::{AccessRule, Lifetimes, RateLimits};
 use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -27,6 +28,10 @@ pub struct Options {
     pub registration: bool,
     /// The hosts of redirect URIs.
     pub redirect_hosts: Vec<String>,
+    /// How often one address may ask.
+    pub rate_limits: RateLimits,
+    /// The header that tells the client's address. Without one nobody is limited: all tests come from loopback.
+    pub client_address_header: Option<HeaderName>,
 }
 
 impl Options {
@@ -38,6 +43,8 @@ impl Options {
             access: AccessRule::default(),
             registration: true,
             redirect_hosts: ["localhost", "127.0.0.1", "[::1]", "client.example"].map(str::to_owned).to_vec(),
+            rate_limits: RateLimits::default(),
+            client_address_header: None,
         }
     }
 }
@@ -76,7 +83,7 @@ impl TestServer {
         let (clock, upstream) = (MockClock::new(), FakeUpstream::start().await);
         let upstream_clock = clock.clone();
         upstream.set_now(move || mcp_login::clock::Clock::now(&upstream_clock));
-        let auth = AuthServer::builder(&url)
+        let mut builder = AuthServer::builder(&url)
             .upstream(upstream.oidc())
             .store(options.store)
             .resource(Resource::new("/mcp").scopes(["mcp", "mcp:write"]).name("Echo"))
@@ -85,10 +92,12 @@ impl TestServer {
             .access(options.access)
             .registration(options.registration)
             .redirect_hosts(options.redirect_hosts)
-            .clock(Arc::new(clock.clone()))
-            .build()
-            .await
-            .unwrap();
+            .rate_limits(options.rate_limits)
+            .clock(Arc::new(clock.clone()));
+        if let Some(name) = options.client_address_header {
+            builder = builder.client_address_header(name);
+        }
+        let auth = builder.build().await.unwrap();
         let app = servers(&auth).merge(auth.router());
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });

@@ -11,6 +11,8 @@ use crate::scope::Scopes;
 pub const MAX_REDIRECT_URIS: usize = 32;
 /// The longest `client_name`, in characters.
 pub const MAX_NAME_LENGTH: usize = 200;
+/// The most that is kept of one registration, in bytes of name and URIs.
+pub const MAX_KEPT: usize = 8 * 1024;
 
 /// How a client proves at the token endpoint that it is the one that registered (RFC 7591 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +110,10 @@ impl RegistrationRequest {
         }
         let client_uri = self.client_uri.filter(|uri| is_web_page(uri));
         let client_name = self.client_name.filter(|name| !name.trim().is_empty());
+        let texts = redirect_uris.iter().chain(&client_name).chain(&client_uri);
+        if texts.map(String::len).sum::<usize>() > MAX_KEPT {
+            return Err(invalid_metadata("the name and the URIs of a client may be 8 KiB long in all"));
+        }
         Ok(Registration {
             client: Client { client_id, client_name, client_uri, redirect_uris, token_endpoint_auth_method },
             application_type: self.application_type,
@@ -220,6 +226,27 @@ mod tests {
         }
         let many: Vec<String> = (0..1000).map(|n| format!("http://localhost/{n}")).collect();
         assert_eq!(refused(&json!({"redirect_uris": many})), ErrorCode::InvalidRedirectUri);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let uris = |length: usize| -> Vec<String> {
+            let uri = |n: usize| format!("http://localhost/{n}{}", "x".repeat(length - 18));
+            (0..8).map(uri).collect()
+        };
+        let uri = "https://example.com";
+        let kept = |length: usize, more: &str| {
+            let body = json!({"redirect_uris": uris(length), "client_name": more, "client_uri": uri});
+            register(&body).map(|kept| kept.client.redirect_uris.len())
+        };
+        assert_eq!(kept(1000, &"n".repeat(192 - uri.len())), Ok(8));
+        assert_eq!(
+            kept(1000, &"n".repeat(193 - uri.len())).unwrap_err().code,
+            ErrorCode::InvalidClientMetadata
+        );
+        // What is not kept does not count.
+        let body = json!({"redirect_uris": ["http://localhost/"], "logo_uri": "x".repeat(20_000)});
+        assert!(register(&body).is_ok());
     }
 
     #[test]

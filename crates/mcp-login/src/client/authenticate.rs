@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mcp_login_core::client::{Client, ClientAuthMethod};
+use mcp_login_core::client::ClientAuthMethod;
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::params::Params;
 use mcp_login_core::{Secret, Timestamp};
@@ -11,10 +11,11 @@ use super::resolve;
 use crate::settings::Lifetimes;
 use crate::store::Store;
 use crate::store::backend::StoreError;
+use crate::store::records::ClientRecord;
 
 /// A client that has proved who it is, or has nothing to prove it with.
 #[derive(Debug)]
-pub(crate) struct AuthenticatedClient(Client);
+pub(crate) struct AuthenticatedClient(ClientRecord);
 
 /// Why a client is refused.
 #[derive(Debug)]
@@ -62,12 +63,23 @@ impl AuthenticatedClient {
             (_, Some(secret)) => record.has_secret(secret.expose_secret()),
             (_, None) => false,
         };
-        if proved { Ok(Self(record.client)) } else { Err(failed()) }
+        if proved { Ok(Self(record)) } else { Err(failed()) }
     }
 
     /// Its identifier.
     pub(crate) fn id(&self) -> &str {
-        &self.0.client_id
+        &self.0.client.client_id
+    }
+
+    /// A login of it comes to an end: if it is the first, the registration becomes one that stays. `false` when the
+    /// registration has ended in the meantime.
+    pub(crate) async fn keep(
+        &self,
+        store: &Store,
+        lifetimes: &Lifetimes,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Ok(!self.0.is_unused() || store.use_client(self.id(), lifetimes.client_idle(), now).await?)
     }
 }
 

@@ -14,6 +14,7 @@ use mcp_login_core::authorize::{AuthorizationResponse, RedirectError};
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use serde_json::json;
 
+use super::rate_limit::TooManyRequests;
 use crate::page::{ErrorPage, security_headers};
 use crate::store::backend::StoreError;
 use crate::telemetry::log_failure;
@@ -22,9 +23,14 @@ use crate::upstream::UpstreamError;
 /// How long a client should wait when nobody has said so.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// `Retry-After` in seconds (RFC 9110 §10.2.3).
+/// `Retry-After` in seconds, rounded up (RFC 9110 §10.2.3).
 pub(crate) fn retry_after(wait: Option<Duration>) -> HeaderValue {
-    HeaderValue::from(wait.map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs().clamp(1, 3600)))
+    HeaderValue::from(wait.map_or(RETRY_AFTER_SECONDS, in_seconds))
+}
+
+fn in_seconds(wait: Duration) -> u64 {
+    let seconds = wait.as_secs();
+    if wait.subsec_nanos() > 0 { seconds.saturating_add(1) } else { seconds }.clamp(1, 3600)
 }
 
 /// A redirect that always makes a `GET` of what was a form (RFC 9110 §15.4.4).
@@ -59,6 +65,16 @@ impl JsonError {
     pub(crate) fn with_basic_challenge(mut self) -> Self {
         self.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mcp-login\""));
         self
+    }
+}
+
+impl From<TooManyRequests> for JsonError {
+    fn from(TooManyRequests { wait }: TooManyRequests) -> Self {
+        let description = "too many requests from this address; wait";
+        let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
+        let mut answer = Self::from(error).with_status(StatusCode::TOO_MANY_REQUESTS);
+        answer.headers.insert(RETRY_AFTER, retry_after(Some(wait)));
+        answer
     }
 }
 
@@ -97,7 +113,10 @@ impl From<BytesRejection> for AuthorizeError {
 
 impl IntoResponse for JsonError {
     fn into_response(self) -> Response {
-        tracing::info!(error = self.error.code.as_str(), reason = %self.error.description, "refused a program");
+        // Whoever asks too often is not to fill the log as well; the limiter counts them.
+        if self.status != StatusCode::TOO_MANY_REQUESTS {
+            tracing::info!(error = self.error.code.as_str(), reason = %self.error.description, "refused a program");
+        }
         let body = json!({"error": self.error.code.as_str(), "error_description": self.error.description});
         (self.status, self.headers, no_store(), Json(body)).into_response()
     }
@@ -198,6 +217,19 @@ impl AuthorizeError {
     }
 }
 
+impl From<TooManyRequests> for AuthorizeError {
+    fn from(TooManyRequests { wait }: TooManyRequests) -> Self {
+        Self::Page(PageError {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            title: "Too many logins from your network",
+            what_happened: "Your network has opened this page too often in a short time.".into(),
+            what_to_do: "Wait a minute and load this page again.",
+            code: "temporarily_unavailable",
+            retry_after: Some(retry_after(Some(wait))),
+        })
+    }
+}
+
 impl From<StoreError> for AuthorizeError {
     fn from(error: StoreError) -> Self {
         log_failure(&error);
@@ -223,7 +255,9 @@ impl IntoResponse for AuthorizeError {
             Self::Redirect(url) => return see_other(&url),
             Self::Page(page) => page,
         };
-        tracing::info!(status = page.status.as_u16(), reason = %page.what_happened, "refused a browser with a page");
+        if page.status != StatusCode::TOO_MANY_REQUESTS {
+            tracing::info!(status = page.status.as_u16(), reason = %page.what_happened, "refused a browser with a page");
+        }
         let body = ErrorPage {
             status: page.status.as_u16(),
             title: page.title,

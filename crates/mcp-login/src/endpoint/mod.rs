@@ -6,6 +6,7 @@ pub(crate) mod callback;
 pub(crate) mod consent;
 mod cookie;
 pub(crate) mod metadata;
+pub(crate) mod rate_limit;
 pub(crate) mod register;
 pub(crate) mod revoke;
 mod session;
@@ -18,6 +19,7 @@ use mcp_login_core::client::RedirectPolicy;
 use mcp_login_core::resource_indicator::Resources;
 use url::Url;
 
+use self::rate_limit::AddressLimits;
 use crate::clock::Clock;
 use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
@@ -42,6 +44,7 @@ pub(crate) struct AuthorizationServer {
     pub(crate) access: AccessRule,
     pub(crate) resources: ResourceList,
     pub(crate) indicators: Resources,
+    pub(crate) limits: AddressLimits,
 }
 
 impl AuthorizationServer {

@@ -63,7 +63,7 @@ pub(crate) async fn post(
     let confidential = registration.client.token_endpoint_auth_method != ClientAuthMethod::None;
     let secret = confidential.then(random_secret);
     let record = ClientRecord::new(registration.client.clone(), secret.as_ref(), now);
-    if !server.store.insert_client(&record, server.lifetimes.client_idle(), now).await? {
+    if !server.store.insert_client(&record, server.lifetimes.client_unused(), now).await? {
         return Err(StoreError::Damaged("a new client's id is taken").into());
     }
     tracing::info!(client_id = record.client.client_id, "a client has registered");

@@ -1,5 +1,6 @@
 //! `authorization_code` (OAuth 2.1 §4.1.3).
 
+use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::{Grant, GrantError, PresentedCode};
 use mcp_login_core::token::{AuthorizationCodeRequest, TokenResponse};
 
@@ -44,6 +45,10 @@ pub(super) async fn exchange(
             }
         };
         issued.check(&presented, context.now)?;
+        // Before the code is spent: if the store goes away in between, the client can come back with it.
+        if !client.keep(context.store, context.lifetimes, context.now).await? {
+            return Err(OAuthError::invalid_client("the registration has ended; register again").into());
+        }
         let key = DataKey::unwrap(&code, &issued.wrapped_key)?;
         let refresh = Handle::new(HandleKind::Refresh, code.grant());
         let (tokens, response) = issue(&refresh, &key, &issued.login.scope, context.lifetimes, context.now)?;

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::http::HeaderName;
+use axum::http::header::FORWARDED;
 use mcp_login_core::client::RedirectPolicy;
 use mcp_login_core::resource_indicator::Resources;
 use url::{Host, Url};
@@ -11,8 +13,9 @@ use super::AuthServer;
 use crate::client::known::known_clients;
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::AuthorizationServer;
+use crate::endpoint::rate_limit::AddressLimits;
 use crate::resource::{Challenge, Protection, Resource, Verifier};
-use crate::settings::{AccessRule, Lifetimes, ResourceList, ResourceSettings};
+use crate::settings::{AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings};
 use crate::store::Store;
 use crate::upstream::Upstream;
 
@@ -33,6 +36,8 @@ pub struct AuthServerBuilder {
     redirect_hosts: Vec<String>,
     redirect_schemes: Vec<String>,
     registration: bool,
+    rate_limits: RateLimits,
+    client_address_header: Option<HeaderName>,
     clock: Arc<dyn Clock>,
 }
 
@@ -49,6 +54,8 @@ impl AuthServerBuilder {
             redirect_hosts: known.redirect_hosts.clone(),
             redirect_schemes: known.redirect_schemes.clone(),
             registration: true,
+            rate_limits: RateLimits::default(),
+            client_address_header: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -109,6 +116,28 @@ impl AuthServerBuilder {
         self
     }
 
+    /// How often one address may ask.
+    ///
+    /// The address is the peer's, which the server has to hand on (axum's `into_make_service_with_connect_info`). A
+    /// loopback or private peer is most often the TLS proxy in front, with everybody's requests, and is not limited. Name
+    /// the header in which that proxy tells the address with [`client_address_header`](Self::client_address_header), and
+    /// do so always when the proxy has a public address (a CDN): it would be limited as one client.
+    #[must_use]
+    pub const fn rate_limits(mut self, limits: RateLimits) -> Self {
+        self.rate_limits = limits;
+        self
+    }
+
+    /// The header in which a proxy tells the client's address: `X-Forwarded-For`, `X-Real-IP` and the like. Of several
+    /// addresses the last counts, which the nearest proxy has added. `Forwarded` (RFC 7239) is not read.
+    ///
+    /// Only when every request comes through that proxy: whoever can go round it can write any address.
+    #[must_use]
+    pub fn client_address_header(mut self, name: HeaderName) -> Self {
+        self.client_address_header = Some(name);
+        self
+    }
+
     /// Where the time comes from: for tests.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -121,6 +150,12 @@ impl AuthServerBuilder {
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.lifetimes.faults();
+        faults.extend(self.rate_limits.faults());
+        if self.client_address_header == Some(FORWARDED) {
+            faults.push(
+                "client_address_header: Forwarded is not read; name X-Forwarded-For or the like".into(),
+            );
+        }
         faults.extend(check_public_url(&self.public_url).err());
         check_resources(&self.public_url, &self.resources, &mut faults);
         if let Some(upstream) = &self.upstream
@@ -166,6 +201,7 @@ impl AuthServerBuilder {
             access: self.access,
             resources,
             indicators,
+            limits: AddressLimits::new(self.rate_limits, self.client_address_header),
         };
         Ok(AuthServer { server: Arc::new(server), protections })
     }

@@ -7,13 +7,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use mcp_login_core::params;
 use tower_http::timeout::TimeoutLayer;
 use url::Url;
 
 use crate::endpoint::token::method_not_allowed;
-use crate::endpoint::{AuthorizationServer, authorize, callback, consent, metadata, register, revoke, token};
+use crate::endpoint::{
+    AuthorizationServer, authorize, callback, consent, metadata, rate_limit, register, revoke, token,
+};
 use crate::resource::cors;
 
 /// How long one request may take, body and upstream included: each call to the upstream has a shorter bound.
@@ -24,12 +27,12 @@ type Server = Arc<AuthorizationServer>;
 /// Every endpoint. With an issuer that has a path they stand below it, and again at the root, where clients of the
 /// 2025-03-26 revision look.
 pub(super) fn router(server: &Server) -> Router {
-    let mut router = well_known().merge(endpoints());
+    let mut router = well_known().merge(endpoints(server));
     let path = Url::parse(&server.issuer).map(|issuer| issuer.path().trim_end_matches('/').to_owned());
     if let Ok(path) = path
         && !path.is_empty()
     {
-        router = router.nest(&path, endpoints());
+        router = router.nest(&path, endpoints(server));
     }
     router.with_state(Arc::clone(server))
 }
@@ -51,18 +54,24 @@ fn well_known() -> Router<Server> {
         .route("/.well-known/{*path}", document(get(metadata::not_found)))
 }
 
-/// The endpoints for programs answer browsers of any origin; those that a person sees never do.
-fn endpoints() -> Router<Server> {
+/// The endpoints for programs answer browsers of any origin, also when an address asks too often; those that a person
+/// sees never do.
+fn endpoints(server: &Server) -> Router<Server> {
     let form = DefaultBodyLimit::max(params::MAX_LENGTH);
     let json = DefaultBodyLimit::max(register::MAX_BODY);
     let pages = Router::new()
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/consent", post(consent::post))
+        .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::authorize))
         .route("/callback", get(callback::get));
+    let registration = Router::new()
+        .route("/register", post(register::post).fallback(method_not_allowed).layer::<_, Infallible>(json))
+        .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::register));
     let programs = Router::new()
         .route("/token", post(token::post).fallback(method_not_allowed))
         .route("/revoke", post(revoke::post).fallback(method_not_allowed))
-        .route("/register", post(register::post).fallback(method_not_allowed).layer::<_, Infallible>(json))
+        .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::token))
+        .merge(registration)
         .layer(cors());
     pages
         .merge(programs)
