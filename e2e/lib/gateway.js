@@ -18,9 +18,10 @@ const table = (entries) =>
     .map(([key, value]) => `${text(key)} = ${Array.isArray(value) ? list(value) : text(value)}`)
     .join(', ')} }`;
 
-/** Writes the TOML of one gateway. `resources` is a list of `[[mcp]]` entries, `extra` is TOML put at the end. */
-export function config({ url, listen, store, upstream, resources, extra = '' }) {
-  const lines = [`public_url = ${text(url)}`, `listen = ${text(listen)}`, '', '[store]', `url = ${text(store)}`, '', '[upstream]'];
+/** Writes the TOML of one gateway. `resources` is a list of `[[mcp]]` entries, `top` is TOML before the first
+ * section, `extra` TOML put at the end. */
+export function config({ url, listen, store, upstream, resources, top = '', extra = '' }) {
+  const lines = [`public_url = ${text(url)}`, `listen = ${text(listen)}`, top, '', '[store]', `url = ${text(store)}`, '', '[upstream]'];
   lines.push(`provider = ${text(upstream.provider ?? 'oidc')}`);
   for (const key of ['issuer', 'client_id', 'client_secret', 'client_auth']) {
     if (upstream[key] !== undefined) lines.push(`${key} = ${text(upstream[key])}`);
@@ -40,14 +41,14 @@ export function config({ url, listen, store, upstream, resources, extra = '' }) 
  * Starts `mcp-login serve` and waits until `/readyz` says so.
  * `store` may be a function of the gateway's directory (a file store lives there). `port` must be free.
  */
-export async function startGateway({ port, store = 'memory:', upstream, resources, extra, env = {}, name = 'gateway' }) {
+export async function startGateway({ port, store = 'memory:', upstream, resources, top, extra, env = {}, name = 'gateway' }) {
   port ??= await freePort();
   const dir = await mkdtemp(path.join(tmpdir(), 'mcp-login-e2e-'));
   const listen = `127.0.0.1:${port}`;
   const url = `http://${listen}`;
   const storeUrl = typeof store === 'function' ? store(dir) : store;
   const file = path.join(dir, 'mcp-login.toml');
-  await writeFile(file, config({ url, listen, store: storeUrl, upstream, resources, extra }));
+  await writeFile(file, config({ url, listen, store: storeUrl, upstream, resources, top, extra }));
   const launch = () => start(BIN, ['serve', '--config', file], { cwd: dir, env: { RUST_LOG: 'info', NO_COLOR: '1', ...env } });
   let process_ = launch();
 

@@ -24,7 +24,7 @@ export function useWorld(options) {
  * `stop` stops in the reverse order; whatever fails to stop fails the test.
  */
 export async function startWorld({
-  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, extra, env, name = `${store}-${auth}`,
+  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, top, extra, env, name = `${store}-${auth}`,
 } = {}) {
   const running = [];
   const add = async (starting) => {
@@ -48,6 +48,7 @@ export async function startWorld({
       store: { memory: 'memory:', file: (dir) => `file:${dir}/store.db`, redis: redis?.url }[store],
       upstream: upstream.settings,
       resources: resources.map((resource) => ({ backend: backend.url, headers: ACCESS_TOKEN_HEADER, ...resource })),
+      top,
       extra,
       env,
       name,

@@ -28,6 +28,9 @@ fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
         .lifetimes(config.lifetimes)
         .access(access(&config.access))
         .registration(config.clients.registration);
+    if let Some(name) = &config.client_address_header {
+        builder = builder.client_address_header(name.clone());
+    }
     if let Some(hosts) = &config.clients.redirect_hosts {
         builder = builder.redirect_hosts(hosts);
     }

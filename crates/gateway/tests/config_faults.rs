@@ -74,6 +74,7 @@ pubic_url = "https://mcp.example.com"
 public_url = "http://mcp.example.com/"
 listen = "localhost"
 admin_listen = "127.0.0.1:9090"
+client_address_header = "X-Forwarded-For"
 [store]
 url = "redis+cluster://user:hunter2@h1:1,h2:2"
 prefix = "x"
@@ -338,6 +339,7 @@ fn every_key_of_the_contract_is_known() {
 public_url = "https://mcp.example.com"
 listen = "127.0.0.1:8080"
 admin_listen = "127.0.0.1:9090"
+client_address_header = "X-Forwarded-For"
 [store]
 url = "file:mcp-login.db"
 key_prefix = "mcp-login:"

@@ -92,26 +92,26 @@ impl RateLimit {
 }
 
 /// How often one address may ask for what costs something; `None` is no limit. An IPv6 address counts as its /64, which is
-/// what one customer is given. The defaults are far above what an honest client does, but a hosted client reaches the
-/// server from a few addresses for all its people: a busy server may need more.
+/// what one customer is given. The defaults leave room for a hosted client, which reaches the server from a few addresses
+/// for all its people, and for an office behind one address.
 ///
 /// Each process counts for itself, in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
-    /// `/register`: 20 a minute.
+    /// `/register`: 60 a minute.
     pub register: Option<RateLimit>,
-    /// `/authorize` and `/consent` together: 60 a minute.
+    /// `/authorize` and `/consent` together: 300 a minute.
     pub authorize: Option<RateLimit>,
-    /// `/token` and `/revoke` together: 300 a minute.
+    /// `/token` and `/revoke` together: 3000 a minute.
     pub token: Option<RateLimit>,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
-            register: Some(RateLimit::per_minute(20)),
-            authorize: Some(RateLimit::per_minute(60)),
-            token: Some(RateLimit::per_minute(300)),
+            register: Some(RateLimit::per_minute(60)),
+            authorize: Some(RateLimit::per_minute(300)),
+            token: Some(RateLimit::per_minute(3000)),
         }
     }
 }

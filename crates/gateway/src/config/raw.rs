@@ -15,6 +15,7 @@ pub struct Config {
     pub public_url: Option<String>,
     pub listen: Option<String>,
     pub admin_listen: Option<String>,
+    pub client_address_header: Option<String>,
     pub store: Option<Store>,
     pub upstream: Option<Upstream>,
     pub upstreams: BTreeMap<String, Upstream>,

@@ -47,6 +47,7 @@ pub(super) static ROOT: &[Key] = &[
     key("public_url", Kind::Text),
     key("listen", Kind::Text),
     key("admin_listen", Kind::Text),
+    key("client_address_header", Kind::Text),
     key("store", Kind::Section(STORE)),
     key("upstream", Kind::Section(UPSTREAM)),
     key("upstreams", Kind::SectionByName(UPSTREAM)),

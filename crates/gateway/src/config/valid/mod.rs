@@ -11,6 +11,8 @@ mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use axum::http::HeaderName;
+
 pub use access::AccessConfig;
 pub use clients::ClientsConfig;
 pub use mcp::{Auth, BackendUrl, McpConfig, McpPath, OWN_PATHS};
@@ -39,6 +41,8 @@ pub struct Config {
     pub public_url: PublicUrl,
     /// Where the gateway listens.
     pub listen: SocketAddr,
+    /// The header in which the proxy in front tells the client's address, for rate limits.
+    pub client_address_header: Option<HeaderName>,
     /// Where grants are kept.
     pub store: StoreConfig,
     /// The service the user signs in to.
@@ -61,6 +65,7 @@ impl Config {
         if raw.admin_listen.is_some() {
             faults.not_yet("admin_listen", "leave it out; /healthz and /readyz are on the main listener");
         }
+        let client_address_header = client_address_header(raw.client_address_header.as_deref(), faults);
         let store = store::judge(raw.store.unwrap_or_default(), context, faults);
         for name in raw.upstreams.keys() {
             faults.not_yet(format!("upstreams.{name}"), "write one [upstream]; it serves every [[mcp]]");
@@ -83,6 +88,7 @@ impl Config {
         Some(Self {
             public_url: public_url?,
             listen: listen?,
+            client_address_header,
             store: store?,
             upstream: upstream?,
             access,
@@ -91,6 +97,15 @@ impl Config {
             mcp: mcp?,
         })
     }
+}
+
+fn client_address_header(written: Option<&str>, faults: &mut Faults) -> Option<HeaderName> {
+    let written = written?;
+    let name = HeaderName::from_bytes(written.as_bytes()).ok();
+    if name.is_none() {
+        faults.push("client_address_header", "not a header name: write \"X-Forwarded-For\"");
+    }
+    name
 }
 
 fn listen(written: Option<&str>, faults: &mut Faults) -> Option<SocketAddr> {
