@@ -27,6 +27,10 @@ pub struct Options {
     pub registration: bool,
     /// The hosts of redirect URIs.
     pub redirect_hosts: Vec<String>,
+    /// Whether clients may describe themselves by a document.
+    pub metadata_documents: bool,
+    /// The hosts whose documents may be fetched from this computer.
+    pub metadata_document_hosts: Vec<String>,
 }
 
 impl Options {
@@ -38,6 +42,8 @@ impl Options {
             access: AccessRule::default(),
             registration: true,
             redirect_hosts: ["localhost", "127.0.0.1", "[::1]", "client.example"].map(str::to_owned).to_vec(),
+            metadata_documents: true,
+            metadata_document_hosts: Vec::new(),
         }
     }
 }
@@ -85,6 +91,8 @@ impl TestServer {
             .access(options.access)
             .registration(options.registration)
             .redirect_hosts(options.redirect_hosts)
+            .metadata_documents(options.metadata_documents)
+            .metadata_document_hosts(options.metadata_document_hosts)
             .clock(Arc::new(clock.clone()))
             .build()
             .await

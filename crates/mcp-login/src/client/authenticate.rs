@@ -2,19 +2,17 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mcp_login_core::client::{Client, ClientAuthMethod};
+use mcp_login_core::client::ClientAuthMethod;
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::params::Params;
 use mcp_login_core::{Secret, Timestamp};
 
-use super::resolve;
-use crate::settings::Lifetimes;
-use crate::store::Store;
+use super::Clients;
 use crate::store::backend::StoreError;
 
-/// A client that has proved who it is, or has nothing to prove it with.
+/// A client that has proved who it is, or has nothing to prove it with: its identifier.
 #[derive(Debug)]
-pub(crate) struct AuthenticatedClient(Client);
+pub(crate) struct AuthenticatedClient(String);
 
 /// Why a client is refused.
 #[derive(Debug)]
@@ -40,11 +38,14 @@ struct Credentials {
 
 impl AuthenticatedClient {
     /// Authenticates by the `Authorization` headers and the form of a request.
+    ///
+    /// A client that describes itself by a document is a public one, and no document is looked at here: what it presents
+    /// is bound to its `client_id`, which is all that the document could add, and a host that is away for an hour must
+    /// not end the logins of its client. Nor can anybody make us fetch by asking for tokens.
     pub(crate) async fn authenticate(
-        store: &Store,
+        clients: &Clients,
         authorization: &[&[u8]],
         form: &Params,
-        lifetimes: &Lifetimes,
         now: Timestamp,
     ) -> Result<Self, AuthenticationError> {
         let basic = !authorization.is_empty();
@@ -56,18 +57,22 @@ impl AuthenticatedClient {
                 "the client is unknown or its secret is wrong; register again",
             ))
         };
-        let record = resolve(store, &presented.client_id, lifetimes, now).await?.ok_or_else(failed)?;
+        if let Some(address) = clients.document(&presented.client_id) {
+            address.map_err(|error| refused(error.into()))?;
+            return if presented.secret.is_none() { Ok(Self(presented.client_id)) } else { Err(failed()) };
+        }
+        let record = clients.registered(&presented.client_id, now).await?.ok_or_else(failed)?;
         let proved = match (record.client.token_endpoint_auth_method, &presented.secret) {
             (ClientAuthMethod::None, secret) => secret.is_none(),
             (_, Some(secret)) => record.has_secret(secret.expose_secret()),
             (_, None) => false,
         };
-        if proved { Ok(Self(record.client)) } else { Err(failed()) }
+        if proved { Ok(Self(record.client.client_id)) } else { Err(failed()) }
     }
 
     /// Its identifier.
     pub(crate) fn id(&self) -> &str {
-        &self.0.client_id
+        &self.0
     }
 }
 
