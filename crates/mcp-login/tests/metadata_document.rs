@@ -53,7 +53,7 @@ impl Site {
             requests: Arc::default(),
             gate: Arc::new(Semaphore::new(OPEN)),
         };
-        site.says(site.document());
+        site.says(&site.document());
         let answering = site.clone();
         let app = Router::new().fallback(move || {
             let site = answering.clone();
@@ -88,7 +88,7 @@ impl Site {
         document
     }
 
-    fn says(&self, document: Value) {
+    fn says(&self, document: &Value) {
         self.answers(|answer| answer.body = document.to_string());
     }
 
@@ -307,7 +307,7 @@ async fn a_document_is_kept_for_as_long_as_it_says() {
     server.clock.advance(Duration::from_secs(599));
     assert_eq!(status(&client).await, 200);
     assert_eq!(site.requests(), 1);
-    site.says(site.changed("client_name", json!("Renamed")));
+    site.says(&site.changed("client_name", json!("Renamed")));
     server.clock.advance(Duration::from_secs(1));
     let (_, html) = page(&client).await;
     assert!(html.contains("Renamed"), "{html}");

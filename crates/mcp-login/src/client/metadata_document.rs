@@ -109,7 +109,14 @@ impl Source {
         entry: &Entry,
         now: Timestamp,
     ) -> Result<Arc<Client>, DocumentRefusal> {
+        let Ok(Ok(permit)) = tokio::time::timeout(TIMEOUT, self.fetches.acquire()).await else {
+            // Nothing was asked, so there is nothing to remember.
+            let busy = DocumentRefusal::Unreachable("too many other documents are being fetched");
+            log_refusal(document, Some(&busy));
+            return self.stand_in(document, entry, &busy, now).ok_or(busy);
+        };
         let fetched = self.fetch(document).await;
+        drop(permit);
         log_refusal(document, fetched.as_ref().err());
         match fetched {
             Ok((client, max_age)) => {
@@ -143,9 +150,6 @@ impl Source {
     }
 
     async fn fetch(&self, document: &DocumentUrl) -> Result<(Client, Duration), DocumentRefusal> {
-        let busy = || DocumentRefusal::Unreachable("too many other documents are being fetched");
-        let permit = tokio::time::timeout(TIMEOUT, self.fetches.acquire()).await;
-        let _permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
         let fetched = self.fetcher.fetch(document).await?;
         Ok((document.read(&fetched.body, &self.redirects)?, fetched.max_age))
     }
