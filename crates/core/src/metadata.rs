@@ -24,13 +24,15 @@ pub struct AuthorizationServerMetadata {
     code_challenge_methods_supported: [&'static str; 1],
     /// RFC 9207 §3.
     authorization_response_iss_parameter_supported: bool,
+    /// draft-ietf-oauth-client-id-metadata-document-00 §5.
+    client_id_metadata_document_supported: bool,
 }
 
 impl AuthorizationServerMetadata {
     /// The document of this issuer. `offline_access` is listed here, because that is where clients look before they
     /// ask for a refresh token, and never at the protected resource (MCP 2026-07-28).
     #[must_use]
-    pub fn new(issuer: &str, scopes: &Scopes, registration: bool) -> Self {
+    pub fn new(issuer: &str, scopes: &Scopes, registration: bool, metadata_documents: bool) -> Self {
         let auth_methods: Vec<_> = ClientAuthMethod::ALL.iter().map(|method| method.as_str()).collect();
         Self {
             issuer: issuer.to_owned(),
@@ -46,6 +48,7 @@ impl AuthorizationServerMetadata {
             revocation_endpoint_auth_methods_supported: auth_methods,
             code_challenge_methods_supported: [pkce::S256],
             authorization_response_iss_parameter_supported: true,
+            client_id_metadata_document_supported: metadata_documents,
         }
     }
 }

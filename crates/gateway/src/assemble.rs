@@ -27,7 +27,9 @@ fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
         .upstream(upstream(&config.upstream)?)
         .lifetimes(config.lifetimes)
         .access(access(&config.access))
-        .registration(config.clients.registration);
+        .registration(config.clients.registration)
+        .metadata_documents(config.clients.metadata_documents)
+        .metadata_document_hosts(&config.clients.metadata_document_hosts);
     if let Some(name) = &config.client_address_header {
         builder = builder.client_address_header(name.clone());
     }

@@ -91,6 +91,7 @@ claims = { org = [] }
 redirect_hosts = ["claude.ai", "https://x.example", "*.example.com"]
 redirect_schemes = ["javascript"]
 registration = "yes"
+metadata_document_hosts = ["clients.example.com:8443", "https://x.example"]
 [[clients.static]]
 client_id = "ci"
 client_secret = "hunter2"
@@ -143,6 +144,7 @@ fn a_file_with_many_faults_says_all_of_them() {
         "clients.redirect_hosts[2]",
         "clients.redirect_schemes[0]",
         "clients.registration",
+        "clients.metadata_document_hosts[1]",
         "clients.static[0]",
         "tokens.session_ttl",
         "tokens.code_ttl",
@@ -326,9 +328,11 @@ fn stores() {
 #[test]
 fn what_is_only_not_offered_yet_is_a_warning() {
     let clients = |line: &str| with("[[mcp]]", &format!("[clients]\n{line}\n[[mcp]]"));
-    assert_eq!(warnings(&clients("metadata_documents = true")), ["clients.metadata_documents"]);
-    assert!(warnings(&clients("metadata_documents = false")).is_empty());
-    assert_eq!(warnings(&clients("registration = false")), ["clients.registration"]);
+    for one_way_in in ["metadata_documents = true", "metadata_documents = false", "registration = false"] {
+        assert!(warnings(&clients(one_way_in)).is_empty(), "{one_way_in}");
+    }
+    let none = clients("registration = false\nmetadata_documents = false");
+    assert_eq!(warnings(&none), ["clients.registration"]);
     check(&with("backend =", "tool_scopes = {}\nbackend =")).unwrap();
 }
 
@@ -369,6 +373,7 @@ redirect_hosts = ["claude.ai", "localhost", "127.0.0.1", "[::1]"]
 redirect_schemes = ["cursor", "vscode-insiders"]
 registration = true
 metadata_documents = true
+metadata_document_hosts = ["clients.example.com", "10.0.0.5:8443"]
 [[clients.static]]
 client_id = "ci-bot"
 client_secret = { env = "CI_BOT_SECRET" }

@@ -60,6 +60,12 @@ impl OAuthClient {
         Self { http, base: server.url.clone(), registered: response.json().await.unwrap() }
     }
 
+    /// One that need not register: its `client_id` is known to the server, or the address of its metadata document.
+    pub fn known_as(server: &TestServer, client_id: &str) -> Self {
+        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        Self { http, base: server.url.clone(), registered: json!({"client_id": client_id}) }
+    }
+
     /// Its `client_id`.
     pub fn id(&self) -> &str {
         self.registered["client_id"].as_str().unwrap()

@@ -32,6 +32,10 @@ pub struct Options {
     pub rate_limits: RateLimits,
     /// The header that tells the client's address. Without one nobody is limited: all tests come from loopback.
     pub client_address_header: Option<HeaderName>,
+    /// Whether clients may describe themselves by a document.
+    pub metadata_documents: bool,
+    /// The hosts whose documents may be fetched from this computer.
+    pub metadata_document_hosts: Vec<String>,
 }
 
 impl Options {
@@ -45,6 +49,8 @@ impl Options {
             redirect_hosts: ["localhost", "127.0.0.1", "[::1]", "client.example"].map(str::to_owned).to_vec(),
             rate_limits: RateLimits::default(),
             client_address_header: None,
+            metadata_documents: true,
+            metadata_document_hosts: Vec::new(),
         }
     }
 }
@@ -93,6 +99,8 @@ impl TestServer {
             .registration(options.registration)
             .redirect_hosts(options.redirect_hosts)
             .rate_limits(options.rate_limits)
+            .metadata_documents(options.metadata_documents)
+            .metadata_document_hosts(options.metadata_document_hosts)
             .clock(Arc::new(clock.clone()));
         if let Some(name) = options.client_address_header {
             builder = builder.client_address_header(name);

@@ -94,6 +94,15 @@ impl RegistrationRequest {
         })
     }
 
+    /// From the members of a JSON object that was read already.
+    pub(super) fn from_members(
+        members: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self, OAuthError> {
+        serde_json::from_value(members.into()).map_err(|_| {
+            invalid_metadata("a member of the client metadata has the wrong type (RFC 7591 section 2)")
+        })
+    }
+
     /// What becomes of the request under the operator's policy. Of the redirect URIs the acceptable ones are kept:
     /// real clients send several of which one does not fit, and the answer tells what was kept (RFC 7591 §3.2.1).
     pub fn check(self, client_id: String, policy: &RedirectPolicy) -> Result<Registration, OAuthError> {

@@ -123,6 +123,7 @@ pub struct Clients {
     pub redirect_schemes: Option<Vec<String>>,
     pub registration: Option<bool>,
     pub metadata_documents: Option<bool>,
+    pub metadata_document_hosts: Option<Vec<String>>,
     pub r#static: Vec<StaticClient>,
 }
 

@@ -88,6 +88,7 @@ static CLIENTS: &[Key] = &[
     key("redirect_schemes", Kind::Texts),
     key("registration", Kind::Bool),
     key("metadata_documents", Kind::Bool),
+    key("metadata_document_hosts", Kind::Texts),
     key("static", Kind::Sections(STATIC_CLIENT)),
 ];
 

@@ -7,15 +7,18 @@ use mcp_login_core::error::OAuthError;
 use mcp_login_core::params::Params;
 use mcp_login_core::{Secret, Timestamp};
 
-use super::resolve;
+use super::Clients;
 use crate::settings::Lifetimes;
 use crate::store::Store;
 use crate::store::backend::StoreError;
-use crate::store::records::ClientRecord;
 
-/// A client that has proved who it is, or has nothing to prove it with.
+/// A client that has proved who it is, or has nothing to prove it with: its identifier.
 #[derive(Debug)]
-pub(crate) struct AuthenticatedClient(ClientRecord);
+pub(crate) struct AuthenticatedClient {
+    id: String,
+    /// It has registered, and nobody has finished a login with it yet.
+    unused: bool,
+}
 
 /// Why a client is refused.
 #[derive(Debug)]
@@ -41,11 +44,14 @@ struct Credentials {
 
 impl AuthenticatedClient {
     /// Authenticates by the `Authorization` headers and the form of a request.
+    ///
+    /// A client that describes itself by a document is a public one, and no document is looked at here: what it presents
+    /// is bound to its `client_id`, which is all that the document could add, and a host that is away for an hour must
+    /// not end the logins of its client. Nor can anybody make us fetch by asking for tokens.
     pub(crate) async fn authenticate(
-        store: &Store,
+        clients: &Clients,
         authorization: &[&[u8]],
         form: &Params,
-        lifetimes: &Lifetimes,
         now: Timestamp,
     ) -> Result<Self, AuthenticationError> {
         let basic = !authorization.is_empty();
@@ -57,18 +63,24 @@ impl AuthenticatedClient {
                 "the client is unknown or its secret is wrong; register again",
             ))
         };
-        let record = resolve(store, &presented.client_id, lifetimes, now).await?.ok_or_else(failed)?;
+        if let Some(address) = clients.document(&presented.client_id) {
+            address.map_err(|error| refused(error.into()))?;
+            let id = presented.client_id;
+            return if presented.secret.is_none() { Ok(Self { id, unused: false }) } else { Err(failed()) };
+        }
+        let record = clients.registered(&presented.client_id, now).await?.ok_or_else(failed)?;
         let proved = match (record.client.token_endpoint_auth_method, &presented.secret) {
             (ClientAuthMethod::None, secret) => secret.is_none(),
             (_, Some(secret)) => record.has_secret(secret.expose_secret()),
             (_, None) => false,
         };
-        if proved { Ok(Self(record)) } else { Err(failed()) }
+        let unused = record.is_unused();
+        if proved { Ok(Self { id: record.client.client_id, unused }) } else { Err(failed()) }
     }
 
     /// Its identifier.
     pub(crate) fn id(&self) -> &str {
-        &self.0.client.client_id
+        &self.id
     }
 
     /// A login of it comes to an end: if it is the first, the registration becomes one that stays. `false` when the
@@ -79,7 +91,7 @@ impl AuthenticatedClient {
         lifetimes: &Lifetimes,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        Ok(!self.0.is_unused() || store.use_client(self.id(), lifetimes.client_idle(), now).await?)
+        Ok(!self.unused || store.use_client(&self.id, lifetimes.client_idle(), now).await?)
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod authenticate;
 pub(crate) mod known;
+mod known_documents;
+mod metadata_document;
 mod resolve;
 
 pub(crate) use authenticate::{AuthenticatedClient, AuthenticationError};
-pub(crate) use resolve::resolve;
+pub(crate) use metadata_document::{DocumentRefusal, MetadataDocuments};
+pub(crate) use resolve::{Clients, Found, ResolveError};

@@ -7,7 +7,6 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::authorize::checks::check_redirect;
 use mcp_login_core::authorize::{AuthorizationRequest, Checked, Context, check_client_id, check_request};
-use mcp_login_core::client::Client;
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::{Grant, Pending};
 use mcp_login_core::params::Params;
@@ -16,7 +15,7 @@ use super::AuthorizationServer;
 use super::answer::{AuthorizeError, Body};
 use super::cookie::Cookie;
 use super::session::{Departure, REQUEST_LABEL};
-use crate::client::resolve;
+use crate::client::{Found, ResolveError};
 use crate::page::{ClientSource, ConsentPage, RedirectTarget, ScopeLine, security_headers};
 use crate::store::backend::StoreError;
 use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
@@ -44,30 +43,40 @@ async fn authorize(
     headers: &HeaderMap,
     encoded: &[u8],
 ) -> Result<Response, AuthorizeError> {
-    let (client, checked) = check(server, encoded).await?;
+    let (found, checked) = check(server, encoded).await?;
     if let Some(browser) = Cookie::browser(server.is_https()).read(headers)
         && is_approved(server, headers, &browser, &checked).await?
     {
         let grant = GrantId::new(server.now());
         return Departure::prepare(server, &grant, checked.request).await?.insert(server, &grant).await;
     }
-    show_page(server, &client, checked.request).await
+    show_page(server, &found, checked.request).await
 }
 
 /// Everything that has to hold, in the order of [`mcp_login_core::authorize::checks`].
-async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Client, Checked), AuthorizeError> {
+async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Found, Checked), AuthorizeError> {
     let page = |error: OAuthError| AuthorizeError::bad_request(&error);
     let params = Params::parse(encoded).map_err(page)?;
     let client_id = check_client_id(&params).map_err(page)?;
-    let Some(registered) = resolve(&server.store, client_id, &server.lifetimes, server.now()).await? else {
-        return Err(page(OAuthError::invalid_client("the client_id is not registered here")));
-    };
-    let client = registered.client;
-    let redirect_uri = check_redirect(&params, &client, &server.redirects).map_err(page)?;
+    let found = server.clients.find(client_id, server.now()).await?;
+    let redirect_uri = check_redirect(&params, &found.client, &server.redirects).map_err(page)?;
     let context = Context { resources: &server.indicators, scopes_of: &server.resources };
-    match check_request(&params, &client.client_id, redirect_uri, &context) {
-        Ok(checked) => Ok((client, checked)),
+    match check_request(&params, &found.client.client_id, redirect_uri, &context) {
+        Ok(checked) => Ok((found, checked)),
         Err(refusal) => Err(AuthorizeError::refused(&refusal, &server.issuer)),
+    }
+}
+
+/// No document is the client's fault or its host's, not ours: a page that says so, and no 503.
+impl From<ResolveError> for AuthorizeError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Unknown => {
+                Self::bad_request(&OAuthError::invalid_client("the client_id is not registered here"))
+            }
+            ResolveError::Document(error) => Self::bad_request(&error),
+            ResolveError::Store(error) => error.into(),
+        }
     }
 }
 
@@ -93,10 +102,10 @@ async fn is_approved(
 
 async fn show_page(
     server: &AuthorizationServer,
-    client: &Client,
+    found: &Found,
     request: AuthorizationRequest,
 ) -> Result<Response, AuthorizeError> {
-    let now = server.now();
+    let (client, now) = (&found.client, server.now());
     let (grant, browser) = (GrantId::new(now), BrowserSecret::new());
     let token = Handle::new(HandleKind::Consent, &grant);
     let pending = Pending {
@@ -118,7 +127,10 @@ async fn show_page(
     let consent_token = token.to_secret();
     let page = ConsentPage {
         client_name: client.client_name.as_deref().unwrap_or_default(),
-        client_source: ClientSource::SelfRegistered,
+        client_source: match &found.document_host {
+            Some(host) => ClientSource::Document { host },
+            None => ClientSource::SelfRegistered,
+        },
         client_host: client_host.as_deref(),
         redirect: RedirectTarget::of(&redirect_uri),
         resource: &request.resource,

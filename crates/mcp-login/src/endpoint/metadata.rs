@@ -19,8 +19,12 @@ const CACHE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "public, max
 
 /// The authorization server's document at the root.
 pub(crate) async fn authorization_server(State(server): State<Arc<AuthorizationServer>>) -> Response {
-    let metadata =
-        AuthorizationServerMetadata::new(&server.issuer, &server.resources.all_scopes(), server.registration);
+    let metadata = AuthorizationServerMetadata::new(
+        &server.issuer,
+        &server.resources.all_scopes(),
+        server.registration,
+        server.clients.by_document(),
+    );
     (CACHE, Json(metadata)).into_response()
 }
 

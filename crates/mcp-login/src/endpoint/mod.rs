@@ -20,6 +20,7 @@ use mcp_login_core::resource_indicator::Resources;
 use url::Url;
 
 use self::rate_limit::AddressLimits;
+use crate::client::Clients;
 use crate::clock::Clock;
 use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
@@ -35,6 +36,7 @@ pub(crate) struct AuthorizationServer {
     /// Where the upstream sends browsers back to.
     pub(crate) callback: Url,
     pub(crate) store: Store,
+    pub(crate) clients: Clients,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lifetimes: Lifetimes,

@@ -73,8 +73,7 @@ pub(super) async fn authenticate(
 ) -> Result<AuthenticatedClient, AuthenticationError> {
     let authorization: Vec<&[u8]> =
         headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes).collect();
-    AuthenticatedClient::authenticate(&server.store, &authorization, form, &server.lifetimes, server.now())
-        .await
+    AuthenticatedClient::authenticate(&server.clients, &authorization, form, server.now()).await
 }
 
 /// Any other method on an endpoint that takes `POST` only.

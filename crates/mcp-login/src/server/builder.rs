@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use axum::http::HeaderName;
 use axum::http::header::FORWARDED;
-use mcp_login_core::client::RedirectPolicy;
+use mcp_login_core::client::{DocumentHosts, RedirectPolicy};
 use mcp_login_core::resource_indicator::Resources;
 use url::{Host, Url};
 
 use super::AuthServer;
 use crate::client::known::known_clients;
+use crate::client::{Clients, MetadataDocuments};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::AuthorizationServer;
 use crate::endpoint::rate_limit::AddressLimits;
@@ -38,6 +39,8 @@ pub struct AuthServerBuilder {
     registration: bool,
     rate_limits: RateLimits,
     client_address_header: Option<HeaderName>,
+    metadata_documents: bool,
+    metadata_document_hosts: Vec<String>,
     clock: Arc<dyn Clock>,
 }
 
@@ -56,6 +59,8 @@ impl AuthServerBuilder {
             registration: true,
             rate_limits: RateLimits::default(),
             client_address_header: None,
+            metadata_documents: true,
+            metadata_document_hosts: Vec::new(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -138,6 +143,22 @@ impl AuthServerBuilder {
         self
     }
 
+    /// Whether clients may describe themselves by a document whose address is their `client_id` (Client ID Metadata
+    /// Documents); they may, unless said otherwise.
+    #[must_use]
+    pub const fn metadata_documents(mut self, metadata_documents: bool) -> Self {
+        self.metadata_documents = metadata_documents;
+        self
+    }
+
+    /// The hosts, each `host` or `host:port`, whose metadata documents are fetched even from private addresses and
+    /// without https: for closed networks and tests. All others have to be on the internet.
+    #[must_use]
+    pub fn metadata_document_hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.metadata_document_hosts = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Where the time comes from: for tests.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -158,6 +179,7 @@ impl AuthServerBuilder {
         }
         faults.extend(check_public_url(&self.public_url).err());
         check_resources(&self.public_url, &self.resources, &mut faults);
+        check_document_hosts(&self.metadata_document_hosts, &mut faults);
         if let Some(upstream) = &self.upstream
             && let Err(wrong) = upstream.validate()
         {
@@ -188,15 +210,20 @@ impl AuthServerBuilder {
             (resource.path.clone(), Arc::new(protection(&verifier, &public_url, resource, settings)))
         });
         let protections = protections.collect();
+        let redirects = RedirectPolicy::new(&self.redirect_hosts, &self.redirect_schemes);
+        let document_hosts = check_document_hosts(&self.metadata_document_hosts, &mut Vec::new());
+        let documents =
+            self.metadata_documents.then(|| MetadataDocuments::new(document_hosts, redirects.clone()));
         let server = AuthorizationServer {
             origin: public_url.origin().ascii_serialization(),
             issuer: self.public_url,
             callback,
+            clients: Clients::new(store.clone(), self.lifetimes.client_idle(), documents),
             store,
             upstream,
             clock: self.clock,
             lifetimes: self.lifetimes,
-            redirects: RedirectPolicy::new(&self.redirect_hosts, &self.redirect_schemes),
+            redirects,
             registration: self.registration,
             access: self.access,
             resources,
@@ -271,6 +298,16 @@ fn check_public_url(public_url: &str) -> Result<Url, String> {
 /// Whether a path means itself to every router.
 fn is_plain_path(path: &str) -> bool {
     path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~@".contains(&b))
+}
+
+fn check_document_hosts(hosts: &[String], faults: &mut Vec<String>) -> DocumentHosts {
+    let mut checked = DocumentHosts::default();
+    for (n, host) in hosts.iter().enumerate() {
+        if let Err(error) = checked.insert(host) {
+            faults.push(format!("clients.metadata_document_hosts[{n}]: {error}"));
+        }
+    }
+    checked
 }
 
 fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<String>) -> ResourceList {

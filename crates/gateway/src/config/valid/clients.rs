@@ -1,5 +1,6 @@
 //! `[clients]`: which clients may ask.
 
+use mcp_login::core::client::DocumentHosts;
 use mcp_login::core::client::redirect_uri::is_private_use_scheme;
 
 use super::each;
@@ -15,8 +16,10 @@ pub struct ClientsConfig {
     pub redirect_schemes: Option<Vec<String>>,
     /// RFC 7591.
     pub registration: bool,
-    /// Client ID Metadata Documents are wanted; this version does not offer them yet.
+    /// Client ID Metadata Documents.
     pub metadata_documents: bool,
+    /// `host` or `host:port` whose documents may be fetched from private addresses and without https.
+    pub metadata_document_hosts: Vec<String>,
 }
 
 pub(super) fn judge(raw: raw::Clients, faults: &mut Faults) -> ClientsConfig {
@@ -24,16 +27,13 @@ pub(super) fn judge(raw: raw::Clients, faults: &mut Faults) -> ClientsConfig {
         faults
             .not_yet(format!("clients.static[{n}]"), "take it out; clients register themselves at /register");
     }
-    if raw.metadata_documents == Some(true) {
-        // Not a fault: every client that has a metadata document also registers itself, so nothing stops working.
-        faults.warn(
-            "clients.metadata_documents",
-            "not in this version yet: clients register themselves instead",
-        );
-    }
     let registration = raw.registration.unwrap_or(true);
-    if !registration {
-        faults.warn("clients.registration", "without registration no client can log in to this version");
+    let metadata_documents = raw.metadata_documents.unwrap_or(true);
+    if !registration && !metadata_documents {
+        faults.warn(
+            "clients.registration",
+            "without registration and metadata documents no client can log in to this version",
+        );
     }
     ClientsConfig {
         redirect_hosts: raw
@@ -43,7 +43,13 @@ pub(super) fn judge(raw: raw::Clients, faults: &mut Faults) -> ClientsConfig {
             .redirect_schemes
             .map(|schemes| each(schemes, "clients.redirect_schemes", faults, check_scheme)),
         registration,
-        metadata_documents: raw.metadata_documents.unwrap_or(true),
+        metadata_documents,
+        metadata_document_hosts: each(
+            raw.metadata_document_hosts.unwrap_or_default(),
+            "clients.metadata_document_hosts",
+            faults,
+            check_document_host,
+        ),
     }
 }
 
@@ -62,6 +68,11 @@ fn check_host(written: &str) -> Result<String, String> {
         Ok(host) if host.to_string().eq_ignore_ascii_case(written) => Ok(host.to_string()),
         _ => Err("not a host: write \"example.com\", \"127.0.0.1\" or \"[::1]\", without a port".to_owned()),
     }
+}
+
+fn check_document_host(written: &str) -> Result<String, String> {
+    DocumentHosts::default().insert(written).map_err(|error| error.to_string())?;
+    Ok(written.to_owned())
 }
 
 /// RFC 3986 §3.1.
