@@ -276,7 +276,7 @@ impl Run {
     fn apply(&mut self, operation: &Operation) {
         match *operation {
             Operation::Exchange { right_verifier, right_client } => {
-                self.exchange(right_verifier, right_client)
+                self.exchange(right_verifier, right_client);
             }
             Operation::Refresh { token, right_client, scope } => self.refresh(token, right_client, scope),
             Operation::RevokeAccess { newest } => {
