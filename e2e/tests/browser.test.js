@@ -28,8 +28,7 @@ describe('a browser', () => {
       await checkConsentPage(answer, page, seen);
       await decide(page);
       await throughUpstream(page);
-      const callback = await loopback.next();
-      await page.getByText('Back in the client').waitFor();
+      const callback = await arrive(page);
       assert.ok(page.url().startsWith(redirectUri), page.url());
       return callback;
     };
@@ -51,7 +50,7 @@ describe('a browser', () => {
     await consent(page).waitFor();
     await decide(page);
     await throughUpstream(page);
-    const callback = await loopback.next();
+    const callback = await arrive(page);
     assert.equal(callback.searchParams.get('state'), flow.state);
     assert.ok(callback.searchParams.get('code'));
     assert.deepEqual(seen.problems, []);
@@ -63,7 +62,7 @@ describe('a browser', () => {
     const flow = rawClient().authorization();
     await page.goto(flow.url);
     await decide(page, 'deny');
-    const { searchParams } = await loopback.next();
+    const { searchParams } = await arrive(page);
     assert.equal(searchParams.get('error'), 'access_denied');
     assert.equal(searchParams.get('state'), flow.state);
     assert.equal(searchParams.get('iss'), w.gateway.url);
@@ -79,10 +78,17 @@ describe('a browser', () => {
     for (const [index, { page }] of tabs.entries()) {
       await decide(page);
       await throughUpstream(page);
-      assert.equal((await loopback.next()).searchParams.get('state'), flows[index].state);
+      assert.equal((await arrive(page)).searchParams.get('state'), flows[index].state);
       await page.close();
     }
   });
+
+  /** The callback, once the client's page stands: a page that is closed while it is still on its way can hang. */
+  async function arrive(page) {
+    const callback = await loopback.next();
+    await page.getByText('Back in the client').waitFor();
+    return callback;
+  }
 
   function rawClient() {
     const client = new OAuthClient(w.gateway.url, { redirectUri: loopback.url });
