@@ -1,6 +1,7 @@
 //! `serve`: the gateway.
 
 use anyhow::Context;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -53,10 +54,11 @@ pub async fn application(config: &Config) -> anyhow::Result<Router> {
 fn health(auth: &AuthServer) -> Router {
     let auth = auth.clone();
     let ready = async move || match auth.ready().await {
-        Ok(()) => (StatusCode::OK, "ready\n"),
+        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be reached\n")
+            (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], "the store cannot be reached\n")
+                .into_response()
         }
     };
     Router::new().route("/healthz", get(async || "alive\n")).route("/readyz", get(ready))
