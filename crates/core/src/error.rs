@@ -11,8 +11,6 @@ pub enum ErrorCode {
     InvalidClient,
     /// RFC 6749 §5.2.
     InvalidGrant,
-    /// RFC 6749 §4.1.2.1, §5.2.
-    UnauthorizedClient,
     /// RFC 6749 §5.2.
     UnsupportedGrantType,
     /// RFC 6749 §4.1.2.1.
@@ -31,8 +29,6 @@ pub enum ErrorCode {
     RequestNotSupported,
     /// `OpenID` Connect Core §3.1.2.6.
     RequestUriNotSupported,
-    /// `OpenID` Connect Core §3.1.2.6.
-    LoginRequired,
     /// `OpenID` Connect Core §3.1.2.6.
     ConsentRequired,
     /// RFC 7591 §3.2.2.
@@ -53,7 +49,6 @@ impl ErrorCode {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
-            Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidScope => "invalid_scope",
@@ -63,7 +58,6 @@ impl ErrorCode {
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
-            Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
