@@ -1,11 +1,10 @@
 //! From the configuration to the library: the one place where the two meet.
 
 use mcp_login::server::AuthServerBuilder;
-use mcp_login::settings::AccessRule;
 use mcp_login::upstream::{self, Upstream};
 use mcp_login::{Access, AuthServer, Resource, Store};
 
-use crate::config::valid::{AccessConfig, Auth, Config, McpConfig, UpstreamConfig};
+use crate::config::valid::{Auth, Config, McpConfig, UpstreamConfig};
 
 /// The authorization server that the configuration asks for.
 pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
@@ -26,7 +25,7 @@ fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
     let mut builder = AuthServer::builder(config.public_url.as_str())
         .upstream(upstream(&config.upstream)?)
         .lifetimes(config.lifetimes)
-        .access(access(&config.access))
+        .access(config.access.clone())
         .registration(config.clients.registration)
         .metadata_documents(config.clients.metadata_documents)
         .metadata_document_hosts(&config.clients.metadata_document_hosts);
@@ -52,15 +51,6 @@ fn resource(mcp: &McpConfig) -> Resource {
         Auth::Lazy { public_methods, public_tools } => {
             resource.access(Access::Lazy).public_methods(public_methods).public_tools(public_tools)
         }
-    }
-}
-
-fn access(config: &AccessConfig) -> AccessRule {
-    AccessRule {
-        emails: config.emails.clone(),
-        email_domains: config.email_domains.clone(),
-        subjects: config.subjects.clone(),
-        claims: config.claims.clone(),
     }
 }
 

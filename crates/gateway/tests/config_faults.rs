@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use mcp_login::settings::AccessRule;
 use mcp_login_gateway::config::{Checked, Environment, Faults, Sources};
 
 const PROVIDERS: [&str; 5] = ["github", "github_app", "google", "oauth2", "oidc"];
@@ -58,7 +59,8 @@ fn the_minimal_configuration_has_the_contracts_defaults() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.store.url.expose_secret(), "file:mcp-login.db");
     assert_eq!(config.store.key_prefix, "mcp-login:");
-    assert!(config.access.is_open() && config.clients.registration && config.clients.metadata_documents);
+    assert_eq!(config.access, AccessRule::default());
+    assert!(config.clients.registration && config.clients.metadata_documents);
     assert_eq!(config.clients.redirect_hosts, None);
     let minutes = |duration: std::time::Duration| duration.as_secs() / 60;
     let l = config.lifetimes;

@@ -134,7 +134,7 @@ impl RateLimits {
 
 /// Who may finish a login: `[access]` of the configuration. Empty lists let in whoever the upstream lets in; each
 /// list that is not empty has to be met.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessRule {
     /// Verified e-mail addresses.
     pub emails: Vec<String>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::http::header::{CACHE_CONTROL, LOCATION, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::authorize::{AuthorizationResponse, RedirectError};
@@ -93,6 +93,12 @@ impl From<StoreError> for JsonError {
         answer.headers.insert(RETRY_AFTER, retry_after(None));
         answer
     }
+}
+
+/// Whether the body is said to be of this media type, whatever its parameters (RFC 9110 §8.3.1).
+pub(crate) fn is_media_type(headers: &HeaderMap, media_type: &str) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
 }
 
 /// A body that was read within its bounds, or not.

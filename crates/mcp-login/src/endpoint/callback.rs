@@ -7,7 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::Secret;
-use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
+use mcp_login_core::authorize::AuthorizationRequest;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::{CodeIssued, Grant, Login as GrantLogin, User};
 use mcp_login_core::params::Params;
@@ -37,23 +37,12 @@ pub(crate) async fn get(
     let mut response = match finish(&server, &returned, &query).await {
         Ok(code) => {
             remember(&server, &headers, request).await;
-            see_other(&response_of(&server, request).success(code.expose_secret()))
+            see_other(&server.response_to(request).success(code.expose_secret()))
         }
         Err(error) => error.into_response(),
     };
     Cookie::session(server.is_https(), returned.state.grant(), server.lifetimes.session).clear(&mut response);
     Ok(response)
-}
-
-fn response_of<'a>(
-    server: &'a AuthorizationServer,
-    request: &'a AuthorizationRequest,
-) -> AuthorizationResponse<'a> {
-    AuthorizationResponse {
-        redirect_uri: &request.redirect_uri,
-        state: request.state.as_deref(),
-        issuer: &server.issuer,
-    }
 }
 
 /// Remembers what the person approved, now that somebody has signed in. A convenience: without it the page is shown
@@ -104,7 +93,7 @@ async fn finish(
 ) -> Result<Secret, AuthorizeError> {
     let session = &returned.session;
     let refuse = |code, description: &'static str| {
-        AuthorizeError::redirect(response_of(server, &session.request), &OAuthError::new(code, description))
+        AuthorizeError::redirect(server.response_to(&session.request), &OAuthError::new(code, description))
     };
     let unavailable =
         || refuse(ErrorCode::TemporarilyUnavailable, "the sign-in service is not available right now");

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
+use mcp_login_core::authorize::AuthorizationRequest;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::Grant;
 use mcp_login_core::params::Params;
@@ -97,13 +97,8 @@ async fn deny(server: &AuthorizationServer, answered: Answered) -> Result<Respon
     if claim(server, answered.token.grant(), answered.page).await?.is_none() {
         return Err(AuthorizeError::stale(StatusCode::FORBIDDEN));
     }
-    let request = &answered.request;
-    let to = AuthorizationResponse {
-        redirect_uri: &request.redirect_uri,
-        state: request.state.as_deref(),
-        issuer: &server.issuer,
-    };
-    let mut response = see_other(&to.error(&OAuthError::new(ErrorCode::AccessDenied, "the person said no")));
+    let no = &OAuthError::new(ErrorCode::AccessDenied, "the person said no");
+    let mut response = see_other(&server.response_to(&answered.request).error(no));
     consent_cookie(server, &answered.token).clear(&mut response);
     Ok(response)
 }

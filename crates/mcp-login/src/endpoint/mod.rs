@@ -15,6 +15,7 @@ pub(crate) mod token;
 use std::sync::Arc;
 
 use mcp_login_core::Timestamp;
+use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
 use mcp_login_core::client::RedirectPolicy;
 use mcp_login_core::resource_indicator::Resources;
 use url::Url;
@@ -50,6 +51,15 @@ pub(crate) struct AuthorizationServer {
 }
 
 impl AuthorizationServer {
+    /// The way back to the client that made this request.
+    fn response_to<'a>(&'a self, request: &'a AuthorizationRequest) -> AuthorizationResponse<'a> {
+        AuthorizationResponse {
+            redirect_uri: &request.redirect_uri,
+            state: request.state.as_deref(),
+            issuer: &self.issuer,
+        }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::client::{ClientAuthMethod, Registration, RegistrationRequest};
@@ -13,7 +12,7 @@ use mcp_login_core::{Secret, Timestamp};
 use serde::Serialize;
 
 use super::AuthorizationServer;
-use super::answer::{Body, JsonError, no_store};
+use super::answer::{Body, JsonError, is_media_type, no_store};
 use crate::store::backend::StoreError;
 use crate::store::records::{ClientRecord, GrantId, random_secret};
 
@@ -72,9 +71,7 @@ pub(crate) async fn post(
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), OAuthError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("application/json") {
+    if is_media_type(headers, "application/json") {
         return Ok(());
     }
     Err(OAuthError::new(ErrorCode::InvalidClientMetadata, "the body has to be application/json"))

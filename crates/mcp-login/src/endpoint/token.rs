@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::error::{ErrorCode, OAuthError};
@@ -12,7 +12,7 @@ use mcp_login_core::params::Params;
 use mcp_login_core::token::TokenRequest;
 
 use super::AuthorizationServer;
-use super::answer::{Body, JsonError, no_store};
+use super::answer::{Body, JsonError, is_media_type, no_store};
 use crate::client::{AuthenticatedClient, AuthenticationError};
 use crate::grant_type::{Context, TokenError, grant_tokens};
 
@@ -57,9 +57,7 @@ pub(super) fn read_form(headers: &HeaderMap, query: Option<&str>, body: &[u8]) -
     if query.is_some_and(|query| !query.is_empty()) {
         return Err(OAuthError::invalid_request("send the parameters in the body, not in the query"));
     }
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !is_media_type(headers, "application/x-www-form-urlencoded") {
         return Err(OAuthError::invalid_request("the body has to be application/x-www-form-urlencoded"));
     }
     Params::parse(body)

@@ -1,35 +1,12 @@
 //! `[access]`: who may finish a login.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
+pub use mcp_login::settings::AccessRule;
 
 use super::each;
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
 
-/// Who may finish a login. Whatever is empty asks for nothing; all empty: whoever the upstream lets in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccessConfig {
-    /// Verified e-mail addresses, in lower case.
-    pub emails: Vec<String>,
-    /// Domains of verified e-mail addresses, in lower case, without `@`.
-    pub email_domains: Vec<String>,
-    /// Stable subjects.
-    pub subjects: Vec<String>,
-    /// A claim of this name must hold one of these strings, whole numbers or booleans. No list is empty.
-    pub claims: BTreeMap<String, Vec<Value>>,
-}
-
-impl AccessConfig {
-    /// Whether everybody may.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-pub(super) fn judge(raw: raw::Access, faults: &mut Faults) -> AccessConfig {
+pub(super) fn judge(raw: raw::Access, faults: &mut Faults) -> AccessRule {
     for (name, values) in &raw.claims {
         if values.is_empty() {
             faults.push(
@@ -38,7 +15,7 @@ pub(super) fn judge(raw: raw::Access, faults: &mut Faults) -> AccessConfig {
             );
         }
     }
-    AccessConfig {
+    AccessRule {
         emails: each(raw.emails, "access.emails", faults, |entry| match entry.split_once('@') {
             Some((local, domain)) if !local.is_empty() && is_domain(domain) => Ok(entry.to_lowercase()),
             _ => Err("not an e-mail address".to_owned()),

@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::http::HeaderName;
 
-pub use access::AccessConfig;
+pub use access::AccessRule;
 pub use clients::ClientsConfig;
 pub use mcp::{Auth, BackendUrl, McpConfig, McpPath, OWN_PATHS};
 pub use public_url::PublicUrl;
@@ -48,7 +48,7 @@ pub struct Config {
     /// The service the user signs in to.
     pub upstream: UpstreamConfig,
     /// Who may finish a login.
-    pub access: AccessConfig,
+    pub access: AccessRule,
     /// Which clients may ask.
     pub clients: ClientsConfig,
     /// How long things live.
