@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("page", &[]),
     ("clock", &[]),
     ("client", &["jwt", "settings", "store"]),
-    ("grant_type", &["client", "store", "settings"]),
+    ("grant_type", &["client", "store", "settings", "upstream"]),
     ("endpoint", &["client", "clock", "grant_type", "page", "settings", "store", "telemetry", "upstream"]),
     ("resource", &["clock", "store", "telemetry", "upstream"]),
     ("rmcp", &["resource"]),

@@ -141,6 +141,14 @@ impl Active {
         found.filter(|token| !token.expires_at.has_passed(now))
     }
 
+    /// When the current refresh token ends, if this is it and the login has not ended.
+    #[must_use]
+    pub fn refresh_token(&self, hash: SecretHash, now: Timestamp) -> Option<Timestamp> {
+        let current = &self.refresh.as_ref()?.current;
+        let good = current.hash == hash && !self.login.upstream_ended && !current.expires_at.has_passed(now);
+        good.then_some(current.expires_at)
+    }
+
     /// A code presented to a grant whose code is spent: never good (OAuth 2.1 §4.1.3).
     #[must_use]
     pub fn check_code(&self, code: SecretHash, client: PresentedClient<'_>) -> GrantError {

@@ -15,7 +15,11 @@ pub struct TokenResponse {
     /// How long the access token lives, in seconds.
     pub expires_in: u64,
     /// The refresh token that replaces the presented one.
-    pub refresh_token: Secret,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Secret>,
+    /// The server that the access token is for, where an identity assertion could have named several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// What the access token may be used for, which can be less than was asked.
     pub scope: Scopes,
 }

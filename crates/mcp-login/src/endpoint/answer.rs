@@ -95,6 +95,21 @@ impl From<StoreError> for JsonError {
     }
 }
 
+/// An identity provider that is away, or not as the operator says, when a program presents something of it.
+impl From<UpstreamError> for JsonError {
+    fn from(error: UpstreamError) -> Self {
+        log_failure(&error);
+        let wait = match error {
+            UpstreamError::Unavailable { retry_after, .. } => retry_after,
+            _ => None,
+        };
+        let description = "the identity provider cannot be asked right now; try again";
+        let mut answer = Self::from(OAuthError::new(ErrorCode::TemporarilyUnavailable, description));
+        answer.headers.insert(RETRY_AFTER, retry_after(wait));
+        answer
+    }
+}
+
 /// Whether the body is said to be of this media type, whatever its parameters (RFC 9110 §8.3.1).
 pub(crate) fn is_media_type(headers: &HeaderMap, media_type: &str) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

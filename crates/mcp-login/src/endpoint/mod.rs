@@ -5,6 +5,7 @@ pub(crate) mod authorize;
 pub(crate) mod callback;
 pub(crate) mod consent;
 mod cookie;
+pub(crate) mod introspect;
 pub(crate) mod metadata;
 pub(crate) mod rate_limit;
 pub(crate) mod register;
@@ -18,6 +19,7 @@ use mcp_login_core::Timestamp;
 use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
 use mcp_login_core::client::RedirectPolicy;
 use mcp_login_core::resource_indicator::Resources;
+use mcp_login_core::token::GrantType;
 use url::Url;
 
 use self::rate_limit::AddressLimits;
@@ -25,7 +27,7 @@ use crate::client::Clients;
 use crate::clock::Clock;
 use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
-use crate::upstream::Upstream;
+use crate::upstream::{TrustedIssuer, Upstream};
 
 /// What the endpoints work with.
 #[derive(Debug)]
@@ -47,6 +49,10 @@ pub(crate) struct AuthorizationServer {
     pub(crate) access: AccessRule,
     pub(crate) resources: ResourceList,
     pub(crate) indicators: Resources,
+    /// What may be exchanged for tokens.
+    pub(crate) grant_types: Vec<GrantType>,
+    /// Whose identity assertions are taken.
+    pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) limits: AddressLimits,
 }
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::params::Params;
-use mcp_login_core::token::TokenRequest;
+use mcp_login_core::token::{GrantType, TokenRequest};
 
 use super::AuthorizationServer;
 use super::answer::{Body, JsonError, is_media_type, no_store};
@@ -21,6 +21,7 @@ impl From<TokenError> for JsonError {
         match error {
             TokenError::OAuth(error) => error.into(),
             TokenError::Store(error) => error.into(),
+            TokenError::Upstream(error) => error.into(),
         }
     }
 }
@@ -47,9 +48,37 @@ pub(crate) async fn post(
     let form = read_form(&headers, query.as_deref(), &body?)?;
     let client = authenticate(&server, &headers, &form).await?;
     let request = TokenRequest::parse(&form, &server.indicators)?;
-    let context = Context { store: &server.store, lifetimes: &server.lifetimes, now: server.now() };
+    check_grant_type(&server, &client, request.grant_type())?;
+    let context = Context {
+        store: &server.store,
+        lifetimes: &server.lifetimes,
+        issuer: &server.issuer,
+        indicators: &server.indicators,
+        resources: &server.resources,
+        access: &server.access,
+        upstream: &server.upstream,
+        trusted_issuers: &server.trusted_issuers,
+        now: server.now(),
+    };
     let response = grant_tokens(&context, &client, request).await?;
     Ok((no_store(), Json(response)).into_response())
+}
+
+/// What is not offered at all is unsupported; what is offered to others is not for this client (RFC 6749 §5.2).
+fn check_grant_type(
+    server: &AuthorizationServer,
+    client: &AuthenticatedClient,
+    asked: GrantType,
+) -> Result<(), OAuthError> {
+    if !server.grant_types.contains(&asked) {
+        let description = "this grant_type is not offered; see grant_types_supported in the metadata";
+        return Err(OAuthError::new(ErrorCode::UnsupportedGrantType, description));
+    }
+    if !client.may_use(asked) {
+        let description = "this client may not use this grant_type";
+        return Err(OAuthError::new(ErrorCode::UnauthorizedClient, description));
+    }
+    Ok(())
 }
 
 /// The form of a request. Parameters in the query are refused, not ignored: they would stand in logs (OAuth 2.1 §3.2).

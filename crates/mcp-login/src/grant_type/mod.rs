@@ -1,19 +1,25 @@
 //! Grant types: what a token request exchanges for tokens, one file each.
 
 mod authorization_code;
+mod client_credentials;
 mod issue;
+mod jwt_bearer;
 mod refresh_token;
 
 use mcp_login_core::Timestamp;
-use mcp_login_core::error::OAuthError;
+use mcp_login_core::authorize::checks::ScopesOf;
+use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::GrantError;
+use mcp_login_core::resource_indicator::Resources;
+use mcp_login_core::scope::{OFFLINE_ACCESS, Scopes};
 use mcp_login_core::token::{TokenRequest, TokenResponse};
 
 use crate::client::AuthenticatedClient;
-use crate::settings::Lifetimes;
+use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
 use crate::store::backend::StoreError;
 use crate::store::records::OpenError;
+use crate::upstream::{TrustedIssuer, Upstream, UpstreamError};
 
 /// How often a step is tried that others keep overtaking. Each loss means that somebody else's step was done, so
 /// honest clients come nowhere near.
@@ -24,6 +30,17 @@ const MAX_ATTEMPTS: usize = 64;
 pub(crate) struct Context<'a> {
     pub(crate) store: &'a Store,
     pub(crate) lifetimes: &'a Lifetimes,
+    /// This server's issuer identifier.
+    pub(crate) issuer: &'a str,
+    /// The servers that tokens can be for, and their scopes.
+    pub(crate) indicators: &'a Resources,
+    pub(crate) resources: &'a ResourceList,
+    /// Who may log in.
+    pub(crate) access: &'a AccessRule,
+    /// Where people sign in.
+    pub(crate) upstream: &'a Upstream,
+    /// Whose identity assertions are taken.
+    pub(crate) trusted_issuers: &'a [TrustedIssuer],
     pub(crate) now: Timestamp,
 }
 
@@ -34,6 +51,8 @@ pub(crate) enum TokenError {
     OAuth(OAuthError),
     /// Nobody knows: the store is away.
     Store(StoreError),
+    /// Nobody knows: the keys of an identity provider cannot be had.
+    Upstream(UpstreamError),
 }
 
 impl From<OAuthError> for TokenError {
@@ -71,10 +90,46 @@ pub(crate) async fn grant_tokens(
             authorization_code::exchange(context, client, &request).await
         }
         TokenRequest::RefreshToken(request) => refresh_token::refresh(context, client, &request).await,
+        TokenRequest::ClientCredentials(request) => {
+            client_credentials::grant(context, client, &request).await
+        }
+        TokenRequest::JwtBearer(request) => jwt_bearer::grant(context, client, &request).await,
     }
 }
 
+fn invalid_scope(description: &'static str) -> OAuthError {
+    OAuthError::new(ErrorCode::InvalidScope, description)
+}
+
+/// A scope parameter; `None` when it asks for nothing. `offline_access` is no scope of a token, and some clients ask for it
+/// whatever they were given.
+fn parse_scope(list: Option<&str>) -> Result<Option<Scopes>, OAuthError> {
+    let parsed = Scopes::parse(list.unwrap_or_default())
+        .map_err(|_| invalid_scope("scope is not a list of scopes (RFC 6749 section 3.3)"))?;
+    Ok(Some(parsed.without(OFFLINE_ACCESS)).filter(|scope| !scope.is_empty()))
+}
+
 impl Context<'_> {
+    /// What a token without a consent page may be used for: what was asked, or else all that is granted; never more than
+    /// is granted and than the server knows.
+    fn granted_scope(
+        &self,
+        asked: Option<&str>,
+        granted: Option<&Scopes>,
+        resource: &str,
+    ) -> Result<Scopes, OAuthError> {
+        let supported = self.resources.supported(resource);
+        let granted = granted.map_or(supported.clone(), |granted| granted.intersection(&supported));
+        let scope = match parse_scope(asked)? {
+            Some(asked) => asked.intersection(&granted),
+            None => granted,
+        };
+        if scope.is_empty() && !supported.is_empty() {
+            return Err(invalid_scope("none of these scopes may be given here"));
+        }
+        Ok(scope)
+    }
+
     /// Others are too many: the caller may come back.
     fn overtaken() -> TokenError {
         StoreError::unavailable("the grant changes faster than it can be written").into()

@@ -3,12 +3,12 @@
 use mcp_login_core::Timestamp;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::{Active, Grant, GrantError, PresentedRefreshToken, RefreshStep, Sealed};
-use mcp_login_core::scope::{OFFLINE_ACCESS, Scopes};
+use mcp_login_core::scope::Scopes;
 use mcp_login_core::token::{RefreshTokenRequest, TokenResponse};
 use serde::{Deserialize, Serialize};
 
 use super::issue::issue;
-use super::{Context, MAX_ATTEMPTS, TokenError};
+use super::{Context, MAX_ATTEMPTS, TokenError, parse_scope};
 use crate::client::AuthenticatedClient;
 use crate::store::backend::Swap;
 use crate::store::records::{DataKey, Handle, HandleKind, OpenError};
@@ -31,7 +31,7 @@ pub(super) async fn refresh(
 ) -> Result<TokenResponse, TokenError> {
     let token = Handle::parse(HandleKind::Refresh, request.refresh_token.expose_secret())
         .ok_or(GrantError::Unknown)?;
-    let asked = request.scope.map(parse_scope).transpose()?.filter(|scope| !scope.is_empty());
+    let asked = parse_scope(request.scope)?;
     let presented = PresentedRefreshToken {
         hash: token.hash(),
         lineage: token.lineage_hash(),
@@ -69,13 +69,6 @@ pub(super) async fn refresh(
         }
     }
     Err(Context::overtaken())
-}
-
-/// `offline_access` is no scope of a token, and some clients ask for it again whatever they were given.
-fn parse_scope(list: &str) -> Result<Scopes, OAuthError> {
-    let invalid =
-        |_| OAuthError::new(ErrorCode::InvalidScope, "scope is not a list of scopes (RFC 6749 section 3.3)");
-    Ok(Scopes::parse(list).map_err(invalid)?.without(OFFLINE_ACCESS))
 }
 
 fn rotate(

@@ -3,6 +3,8 @@
 
 mod key_set;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde_json::{Map, Value};
 
@@ -67,6 +69,11 @@ impl<'a> UnverifiedJwt<'a> {
         self.header.alg
     }
 
+    /// What it says that it is (RFC 8725 §3.11).
+    pub(crate) fn typ(&self) -> Option<&str> {
+        self.header.typ.as_deref()
+    }
+
     /// Whether one of these keys may have signed it. If not, a newer key set may hold the one that did.
     pub(crate) fn may_be_signed_by(&self, keys: &KeySet) -> bool {
         !keys.find(self.header.alg, self.header.kid.as_deref()).is_empty()
@@ -84,6 +91,13 @@ impl<'a> UnverifiedJwt<'a> {
             .find_map(|key| jsonwebtoken::decode::<Map<String, Value>>(self.text, key, &validation).ok());
         Ok(claims.ok_or(JwtError::Signature)?.claims)
     }
+}
+
+/// The `iss` of a token that nobody has verified: to find the key that can.
+pub(crate) fn unverified_issuer(text: &str) -> Option<String> {
+    let payload = text.split('.').nth(1).filter(|_| text.len() <= MAX_LENGTH)?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    claims.get("iss")?.as_str().map(str::to_owned)
 }
 
 /// The library's own checks read the system clock and skip a claim that is missing.

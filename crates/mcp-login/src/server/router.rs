@@ -15,7 +15,8 @@ use url::Url;
 
 use crate::endpoint::token::method_not_allowed;
 use crate::endpoint::{
-    AuthorizationServer, authorize, callback, consent, metadata, rate_limit, register, revoke, token,
+    AuthorizationServer, authorize, callback, consent, introspect, metadata, rate_limit, register, revoke,
+    token,
 };
 use crate::resource::cors;
 
@@ -73,8 +74,13 @@ fn endpoints(server: &Server) -> Router<Server> {
         .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::token))
         .merge(registration)
         .layer(cors());
+    // For servers, not for programs in browsers.
+    let introspection = Router::new()
+        .route("/introspect", post(introspect::post).fallback(method_not_allowed))
+        .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::token));
     pages
         .merge(programs)
+        .merge(introspection)
         .layer(form)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
 }

@@ -15,6 +15,7 @@ pub mod presets;
 mod provider;
 mod service;
 mod token;
+mod trusted_issuer;
 mod validate;
 
 pub use error::{Cause, UpstreamError};
@@ -23,3 +24,5 @@ pub use identity::Identity;
 pub use provider::{ClientAuth, Kind, Pkce, Provider, all, preset};
 pub use service::Upstream;
 pub use token::UpstreamTokens;
+pub use trusted_issuer::TrustedIssuer;
+pub(crate) use trusted_issuer::{identity_of, named_issuer};
