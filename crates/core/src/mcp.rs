@@ -3,12 +3,13 @@
 //! The answer comes from the body alone: a header such as `Mcp-Method` says what a client wants us to believe. And
 //! what we read here a backend reads again with another parser, so only a message that every JSON parser reads alike
 //! can be public: plain UTF-8 without a byte order mark, one object, no name twice or in another case, no escapes in
-//! names or in the values we decide by. Everything else is protected, which costs an honest client nothing but a login.
+//! names or in the values we decide by, no nesting, number or escape that some parsers refuse. Everything else is
+//! protected, which costs an honest client nothing but a login.
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// The longest body that is classified, in bytes; a longer one is protected.
 pub const MAX_PUBLIC_BODY: usize = 64 * 1024;
@@ -101,7 +102,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
         while let Some(name) = map.next_key::<&'de str>()? {
             match name {
                 "jsonrpc" if version.is_none() => version = Some(map.next_value::<&'de str>()?),
-                "id" if id.is_none() => id = Some(map.next_value::<IgnoredAny>()?),
+                "id" if id.is_none() => id = Some(map.next_value::<Unread>()?),
                 "method" if method.is_none() => method = Some(map.next_value::<&'de str>()?),
                 "params" if params.is_none() => params = Some(map.next_value::<Params<'de>>()?),
                 _ => return Err(de::Error::custom("a member twice, or one that is not JSON-RPC's")),
@@ -145,7 +146,7 @@ impl<'de> Visitor<'de> for ParamsVisitor {
             match name {
                 "name" => tool = map.next_value::<Name<'de>>()?.0,
                 _ => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Unread>()?;
                 }
             }
         }
@@ -159,7 +160,7 @@ impl<'de> Visitor<'de> for ParamsVisitor {
 enum NameOr<'a> {
     #[serde(borrow)]
     Name(&'a str),
-    Other(IgnoredAny),
+    Other(Unread),
 }
 
 struct Name<'a>(Option<&'a str>);
@@ -168,8 +169,54 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self(match NameOr::deserialize(deserializer)? {
             NameOr::Name(name) => Some(name),
-            NameOr::Other(IgnoredAny) => None,
+            NameOr::Other(Unread) => None,
         }))
+    }
+}
+
+/// A value that nothing is decided by. It is read all the same: what `serde_json` skips it does not check, and half a
+/// surrogate, 1e999 or ten thousand brackets are an error to one parser and none to the next.
+struct Unread;
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnreadVisitor)
+    }
+}
+
+struct UnreadVisitor;
+
+impl<'de> Visitor<'de> for UnreadVisitor {
+    type Value = Unread;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any JSON")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Unread, E> {
+        Ok(Unread)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Unread, E> {
+        Ok(Unread)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Unread, E> {
+        Ok(Unread)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Unread, E> {
+        Ok(Unread)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Unread, E> {
+        Ok(Unread)
+    }
+    fn visit_unit<E>(self) -> Result<Unread, E> {
+        Ok(Unread)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Unread, A::Error> {
+        while list.next_element::<Unread>()?.is_some() {}
+        Ok(Unread)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unread, A::Error> {
+        while map.next_entry::<Unread, Unread>()?.is_some() {}
+        Ok(Unread)
     }
 }
 

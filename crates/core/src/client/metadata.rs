@@ -89,9 +89,14 @@ fn invalid_metadata(description: &'static str) -> OAuthError {
 impl RegistrationRequest {
     /// Reads the body of a registration request.
     pub fn parse(body: &[u8]) -> Result<Self, OAuthError> {
-        serde_json::from_slice(body).map_err(|_| {
-            invalid_metadata("the body is not a JSON object of client metadata (RFC 7591 section 3.1)")
-        })
+        // A struct is also read from an array of its members, and what is ignored may be no text.
+        std::str::from_utf8(body)
+            .ok()
+            .filter(|body| body.trim_ascii_start().starts_with('{'))
+            .and_then(|body| serde_json::from_str(body).ok())
+            .ok_or_else(|| {
+                invalid_metadata("the body is not a JSON object of client metadata (RFC 7591 section 3.1)")
+            })
     }
 
     /// From the members of a JSON object that was read already.
@@ -278,6 +283,9 @@ mod tests {
             assert_eq!(refused(&with(name, value)), ErrorCode::InvalidClientMetadata, "{name}");
         }
         assert!(RegistrationRequest::parse(b"[1]").is_err());
+        assert!(RegistrationRequest::parse(br#"[["http://localhost/cb"],"a name"]"#).is_err());
+        assert!(RegistrationRequest::parse(b"{\"logo_uri\":\"\xff\"}").is_err());
+        assert!(RegistrationRequest::parse(b" \r\n\t{}").is_ok());
         assert!(RegistrationRequest::parse(b"").is_err());
         assert!(RegistrationRequest::parse("[".repeat(10_000).as_bytes()).is_err());
         let fine = with("grant_types", json!(["authorization_code", "refresh_token", "urn:x:device_code"]));

@@ -123,7 +123,11 @@ fn parse(uri: &str) -> Result<Url, RedirectUriError> {
         return Err(RedirectUriError::Malformed);
     }
     let parsed = Url::parse(uri).map_err(|_| RedirectUriError::Malformed)?;
-    let has_user = !parsed.username().is_empty() || parsed.password().is_some();
+    // As text: to a URL parser an empty user is none, and a reader by eye may take what stands before the `@` for the host.
+    let has_user = uri
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')));
+    let has_user = has_user || !parsed.username().is_empty() || parsed.password().is_some();
     let is_web = matches!(parsed.scheme(), "http" | "https");
     let has_slashes = uri.get(parsed.scheme().len()..).is_some_and(|rest| rest.starts_with("://"));
     if has_user || (is_web && !has_slashes) || !(is_web || is_private_use_scheme(parsed.scheme())) {

@@ -63,6 +63,10 @@ fn what_parsers_could_read_differently_is_protected() {
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","extra":1}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"a":1,"a":2}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"a":1,"A":2}}"#,
+        r#"{"jsonrpc":"2.0","id":1e999,"method":"tools/list"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"a":"\ud800"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"a":{"\udc00":1}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":[-1e999]}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"} {"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}x"#,
         r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#,
@@ -84,6 +88,12 @@ fn what_parsers_could_read_differently_is_protected() {
     }
     assert!(!public(format!("\u{feff}{list}")), "a byte order mark");
     assert!(!public([b"\xff".as_slice(), list.as_bytes()].concat()), "not UTF-8");
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"a":{open}{close}}}}}"#)
+    };
+    assert!(public(nested(100)));
+    assert!(!public(nested(200)), "deeper than parsers have to read (RFC 8259 section 9)");
     let utf16: Vec<u8> = list.encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(!public(utf16));
     assert!(!public(format!("{list}{}", " ".repeat(MAX_PUBLIC_BODY))));

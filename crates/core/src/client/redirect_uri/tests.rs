@@ -57,6 +57,9 @@ fn what_could_be_read_in_two_ways_is_malformed() {
     for uri in [
         "http://127.0.0.1@evil.com/callback",
         "http://user:pass@localhost/callback",
+        "https://@claude.ai/x",
+        "https://:@claude.ai?x",
+        "cursor://@app/x",
         "http://localhost/callback#f",
         "http://localhost\\@evil.com/",
         "http:localhost/callback",
