@@ -3,11 +3,9 @@ import assert from 'node:assert/strict';
 import { before, describe } from 'node:test';
 import { cases, checkError, checkInvalidToken, RESOURCES } from '../lib/abuse.js';
 import { request } from '../lib/http.js';
-import { OAuthClient, pkce } from '../lib/oauth.js';
+import { basic, OAuthClient, pkce } from '../lib/oauth.js';
 import { Person } from '../lib/person.js';
 import { useWorld } from '../lib/world.js';
-
-const basic = (id, secret) => ({ authorization: `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString('base64')}` });
 
 describe('token', () => {
   const w = useWorld({ resources: RESOURCES, name: 'abuse-token' });
