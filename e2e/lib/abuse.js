@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { request } from './http.js';
+import { SECTIONS } from './sections.js';
 
-/** Runs a table of `[number, what, function]`. */
+/** Runs a table of `[number, what, function]`; each name says where it is written. */
 export function cases(table) {
-  for (const [number, what, run] of table) test(`#${number} ${what}`, run);
+  for (const [number, what, run] of table) test(`#${number} ${what} (${SECTIONS[number]})`, run);
 }
 
 /** Gateway settings for the abuse cases: an ordinary resource, one that needs more scope, and a lazy one. */

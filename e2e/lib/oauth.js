@@ -9,6 +9,11 @@ export function pkce(verifier = random(32)) {
   return { verifier, challenge: createHash('sha256').update(verifier).digest('base64url') };
 }
 
+/** The header of `client_secret_basic` (RFC 6749 §2.3.1). */
+export const basic = (id, secret) => ({
+  authorization: `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString('base64')}`,
+});
+
 export class OAuthClient {
   /** `gateway` is its URL; `resource` the MCP URL tokens are for. */
   constructor(gateway, { resource = `${gateway}/mcp`, redirectUri = 'http://127.0.0.1:47813/callback' } = {}) {

@@ -121,8 +121,8 @@ export class Person {
   visit(authorizeUrl, redirectUri) {
     const target = new URL(redirectUri);
     return this.login(String(authorizeUrl), (url) => {
-      const { origin, pathname } = new URL(url);
-      return origin === target.origin && pathname === target.pathname;
+      const { protocol, host, pathname } = new URL(url); // the origin of a private-use scheme is "null"
+      return protocol === target.protocol && host === target.host && pathname === target.pathname;
     });
   }
 }

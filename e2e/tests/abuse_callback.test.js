@@ -1,4 +1,4 @@
-// Abuse of the way back from the upstream: cases 19–25.
+// Abuse of the way back from the upstream: cases 19–25. For a state that has expired (19) see abuse_list.test.js.
 import assert from 'node:assert/strict';
 import { before, describe } from 'node:test';
 import { cases, checkPage, checkRedirect } from '../lib/abuse.js';

@@ -1,4 +1,5 @@
-// Abuse of registration, the MCP endpoint, revocation and introspection: cases 43–44 and 53–64.
+// Abuse of registration, the MCP endpoint and revocation: cases 43–44 and 53–63. For a token that has expired (54) see
+// abuse_list.test.js.
 import assert from 'node:assert/strict';
 import { before, describe } from 'node:test';
 import { cases, challenge, checkError, checkInvalidToken, RESOURCES } from '../lib/abuse.js';
@@ -54,6 +55,11 @@ describe('registration, resource and the rest', () => {
       assert.equal(metadata.resource, w.mcpUrl);
       assert.deepEqual(metadata.authorization_servers, [w.gateway.url]);
     }]),
+    ...['GET', 'HEAD'].map((method) => [53, `${method} without a token where discovery is public opens no stream and no login`, async () => {
+      const answer = await request(method, `${w.gateway.url}/lazy`, { headers: bearer() });
+      assert.equal(answer.status, 405);
+      assert.equal(answer.headers['www-authenticate'], undefined);
+    }]),
     [54, 'upstream tokens', async () => {
       for (const token of w.upstream.seen.tokens) checkInvalidToken(await client.mcp(token));
     }],
@@ -88,6 +94,7 @@ describe('registration, resource and the rest', () => {
       const more = (await reader.login(person, { scope: 'mcp mcp:write' })).tokens;
       assert.equal((await reader.mcp(more.access_token)).status, 200);
     }],
+    // 58, the session of another user: the gateway does not know sessions yet, and the backend here has none.
     [59, 'a batch that mixes public and protected calls', async () => {
       const url = `${w.gateway.url}/lazy`;
       assert.equal((await client.mcp(undefined, LIST, { url })).status, 200, 'listing is public');
