@@ -1,7 +1,7 @@
 //! From the configuration to the library: the one place where the two meet.
 
 use mcp_login::server::AuthServerBuilder;
-use mcp_login::upstream::{self, Upstream};
+use mcp_login::upstream::{self, TrustedIssuer, Upstream};
 use mcp_login::{Access, AuthServer, Resource, Store};
 
 use crate::config::valid::{Auth, Config, McpConfig, UpstreamConfig};
@@ -37,6 +37,13 @@ fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
     }
     if let Some(schemes) = &config.clients.redirect_schemes {
         builder = builder.redirect_schemes(schemes);
+    }
+    for trusted in &config.trusted_issuers {
+        let issuer = TrustedIssuer::new(&trusted.issuer);
+        builder = builder.trusted_issuer(match &trusted.jwks_uri {
+            Some(uri) => issuer.jwks_uri(uri),
+            None => issuer,
+        });
     }
     for mcp in &config.mcp {
         builder = builder.resource(resource(mcp));

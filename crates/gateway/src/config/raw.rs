@@ -20,6 +20,7 @@ pub struct Config {
     pub upstream: Option<Upstream>,
     pub upstreams: BTreeMap<String, Upstream>,
     pub access: Option<Access>,
+    pub trusted_issuers: Vec<TrustedIssuer>,
     pub clients: Clients,
     pub tokens: Tokens,
     pub mcp: Vec<Mcp>,
@@ -112,6 +113,15 @@ pub struct Access {
     pub email_domains: Vec<String>,
     pub subjects: Vec<String>,
     pub claims: BTreeMap<String, Vec<serde_json::Value>>,
+}
+
+/// `[[trusted_issuers]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct TrustedIssuer {
+    pub issuer: Option<String>,
+    pub jwks_uri: Option<String>,
 }
 
 /// `[clients]`

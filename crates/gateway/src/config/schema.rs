@@ -52,6 +52,7 @@ pub(super) static ROOT: &[Key] = &[
     key("upstream", Kind::Section(UPSTREAM)),
     key("upstreams", Kind::SectionByName(UPSTREAM)),
     key("access", Kind::Section(ACCESS)),
+    key("trusted_issuers", Kind::Sections(TRUSTED_ISSUER)),
     key("clients", Kind::Section(CLIENTS)),
     key("tokens", Kind::Section(TOKENS)),
     key("mcp", Kind::Sections(MCP)),
@@ -82,6 +83,8 @@ static ACCESS: &[Key] = &[
     key("subjects", Kind::Texts),
     key("claims", Kind::ValuesByName),
 ];
+
+static TRUSTED_ISSUER: &[Key] = &[key("issuer", Kind::Text), key("jwks_uri", Kind::Text)];
 
 static CLIENTS: &[Key] = &[
     key("redirect_hosts", Kind::Texts),

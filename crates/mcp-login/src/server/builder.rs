@@ -18,7 +18,7 @@ use crate::endpoint::rate_limit::AddressLimits;
 use crate::resource::{Challenge, Protection, Resource, Verifier};
 use crate::settings::{AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings};
 use crate::store::Store;
-use crate::upstream::Upstream;
+use crate::upstream::{TrustedIssuer, Upstream};
 
 /// What is wrong with a configuration: every fault at once, each with what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,7 @@ pub struct AuthServerBuilder {
     client_address_header: Option<HeaderName>,
     metadata_documents: bool,
     metadata_document_hosts: Vec<String>,
+    trusted_issuers: Vec<TrustedIssuer>,
     clock: Arc<dyn Clock>,
 }
 
@@ -61,6 +62,7 @@ impl AuthServerBuilder {
             client_address_header: None,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
+            trusted_issuers: Vec::new(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -159,6 +161,14 @@ impl AuthServerBuilder {
         self
     }
 
+    /// An identity provider whose identity assertions are taken for a login (ID-JAG, SEP-990), from clients that
+    /// authenticate. [`access`](Self::access) holds for its people, too.
+    #[must_use]
+    pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
+        self.trusted_issuers.push(issuer);
+        self
+    }
+
     /// Where the time comes from: for tests.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -180,6 +190,10 @@ impl AuthServerBuilder {
         faults.extend(check_public_url(&self.public_url).err());
         check_resources(&self.public_url, &self.resources, &mut faults);
         check_document_hosts(&self.metadata_document_hosts, &mut faults);
+        for (n, issuer) in self.trusted_issuers.iter().enumerate() {
+            let wrong = issuer.faults().into_iter();
+            faults.extend(wrong.map(|(key, fault)| format!("trusted_issuers[{n}].{key}: {fault}")));
+        }
         if let Some(upstream) = &self.upstream
             && let Err(wrong) = upstream.validate()
         {

@@ -7,6 +7,7 @@ mod own;
 mod public_url;
 mod store;
 mod tokens;
+mod trusted_issuers;
 mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ pub use mcp::{Auth, BackendUrl, McpConfig, McpPath, OWN_PATHS};
 pub use public_url::PublicUrl;
 pub use store::StoreConfig;
 pub use tokens::Lifetimes;
+pub use trusted_issuers::TrustedIssuer;
 pub use upstream::{ClientAuth, Pkce, UpstreamConfig};
 
 use super::fault::Faults;
@@ -49,6 +51,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// Who may finish a login.
     pub access: AccessRule,
+    /// Whose identity assertions are taken.
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// Which clients may ask.
     pub clients: ClientsConfig,
     /// How long things live.
@@ -75,6 +79,7 @@ impl Config {
         }
         let upstream = raw.upstream.and_then(|upstream| upstream::judge(upstream, context, faults));
         let access = access::judge(raw.access.unwrap_or_default(), faults);
+        let trusted_issuers = trusted_issuers::judge(raw.trusted_issuers, faults);
         let clients = clients::judge(raw.clients, faults);
         let lifetimes = tokens::judge(raw.tokens, faults);
         let mcp = mcp::judge(raw.mcp, faults);
@@ -92,6 +97,7 @@ impl Config {
             store: store?,
             upstream: upstream?,
             access,
+            trusted_issuers,
             clients,
             lifetimes: lifetimes?,
             mcp: mcp?,
