@@ -8,6 +8,7 @@ use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use mcp_login::settings::{AccessRule, Lifetimes, RateLimits};
+use mcp_login::upstream::TrustedIssuer;
 use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -32,6 +33,10 @@ pub struct Options {
     pub rate_limits: RateLimits,
     /// The header that tells the client's address. Without one nobody is limited: all tests come from loopback.
     pub client_address_header: Option<HeaderName>,
+    /// Whose identity assertions are taken.
+    pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Whether those of the service that people sign in to are taken, too.
+    pub trust_upstream: bool,
     /// Whether clients may describe themselves by a document.
     pub metadata_documents: bool,
     /// The hosts whose documents may be fetched from this computer.
@@ -49,6 +54,8 @@ impl Options {
             redirect_hosts: ["localhost", "127.0.0.1", "[::1]", "client.example"].map(str::to_owned).to_vec(),
             rate_limits: RateLimits::default(),
             client_address_header: None,
+            trusted_issuers: Vec::new(),
+            trust_upstream: false,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
         }
@@ -102,6 +109,10 @@ impl TestServer {
             .metadata_documents(options.metadata_documents)
             .metadata_document_hosts(options.metadata_document_hosts)
             .clock(Arc::new(clock.clone()));
+        let upstreams_own = options.trust_upstream.then(|| TrustedIssuer::new(upstream.issuer()));
+        for issuer in options.trusted_issuers.into_iter().chain(upstreams_own) {
+            builder = builder.trusted_issuer(issuer);
+        }
         if let Some(name) = options.client_address_header {
             builder = builder.client_address_header(name);
         }

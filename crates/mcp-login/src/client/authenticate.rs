@@ -96,6 +96,16 @@ impl AuthenticatedClient {
         PresentedClient { id: &self.id, authenticated: self.authenticated }
     }
 
+    pub(crate) fn may_use(&self, _: mcp_login_core::token::GrantType) -> bool {
+        true
+    }
+    pub(crate) fn is_configured(&self) -> bool {
+        false
+    }
+    pub(crate) fn scopes(&self) -> Option<&mcp_login_core::Scopes> {
+        None
+    }
+
     /// A login of it comes to an end: if it is the first, the registration becomes one that stays. `false` when the
     /// registration has ended in the meantime.
     pub(crate) async fn keep(

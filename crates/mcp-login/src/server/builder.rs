@@ -7,6 +7,7 @@ use axum::http::HeaderName;
 use axum::http::header::FORWARDED;
 use mcp_login_core::client::{DocumentHosts, RedirectPolicy};
 use mcp_login_core::resource_indicator::Resources;
+use mcp_login_core::token::GrantType;
 use url::{Host, Url};
 
 use super::AuthServer;
@@ -228,6 +229,7 @@ impl AuthServerBuilder {
         let document_hosts = check_document_hosts(&self.metadata_document_hosts, &mut Vec::new());
         let documents =
             self.metadata_documents.then(|| MetadataDocuments::new(document_hosts, redirects.clone()));
+        let grant_types = vec![GrantType::AuthorizationCode, GrantType::RefreshToken];
         let server = AuthorizationServer {
             origin: public_url.origin().ascii_serialization(),
             issuer: self.public_url,
@@ -242,6 +244,8 @@ impl AuthServerBuilder {
             access: self.access,
             resources,
             indicators,
+            grant_types,
+            trusted_issuers: self.trusted_issuers,
             limits: AddressLimits::new(self.rate_limits, self.client_address_header),
         };
         Ok(AuthServer { server: Arc::new(server), protections })

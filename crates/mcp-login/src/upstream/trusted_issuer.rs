@@ -6,6 +6,7 @@ use mcp_login_core::Timestamp;
 use mcp_login_core::token::identity_assertion::TYP;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::cached::Cached;
 use super::error::UpstreamError;
@@ -92,22 +93,19 @@ impl TrustedIssuer {
     }
 
     async fn fetch_keys(&self) -> Result<KeySet, UpstreamError> {
-        let misconfigured = |key: &str| move |fault| UpstreamError::Misconfigured(format!("{key}: {fault}"));
         let uri = match &self.jwks_uri {
-            Some(uri) => check_url(uri).map_err(misconfigured("trusted_issuers.jwks_uri"))?,
+            Some(uri) => callable("trusted_issuers.jwks_uri", uri)?,
             None => self.discover().await?,
         };
         let document = self.http.document("trusted_issuers.jwks_uri", uri).await?;
         KeySet::read(&document).ok_or(UpstreamError::Untrusted("the key set is not one"))
     }
 
-    async fn discover(&self) -> Result<url::Url, UpstreamError> {
+    async fn discover(&self) -> Result<Url, UpstreamError> {
         const KEY: &str = "trusted_issuers.issuer";
-        let own = check_url(&self.issuer)
-            .map_err(|fault| UpstreamError::Misconfigured(format!("{KEY}: {fault}")))?;
+        let own = callable(KEY, &self.issuer)?;
         let location = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-        let location =
-            check_url(&location).map_err(|fault| UpstreamError::Misconfigured(format!("{KEY}: {fault}")))?;
+        let location = callable(KEY, &location)?;
         let document = self.http.document(KEY, location).await?;
         let document: Discovery = serde_json::from_value(document)
             .map_err(|_| UpstreamError::Untrusted("the discovery document is not one"))?;
@@ -124,6 +122,10 @@ impl TrustedIssuer {
         }
         Ok(uri)
     }
+}
+
+fn callable(key: &'static str, url: &str) -> Result<Url, UpstreamError> {
+    check_url(url).map_err(|fault| UpstreamError::Misconfigured(format!("{key}: {fault}")))
 }
 
 /// Which issuer an assertion says that it is from: only to find the key that proves it.

@@ -56,11 +56,16 @@ impl Key {
     }
 
     pub(super) fn sign(&self, kid: &str, claims: &Value) -> String {
+        self.sign_as("JWT", kid, claims)
+    }
+
+    /// Signs what calls itself `typ`.
+    pub(super) fn sign_as(&self, typ: &str, kid: &str, claims: &Value) -> String {
         let alg = match self {
             Self::Es256(_) => "ES256",
             Self::Rs256(_) => "RS256",
         };
-        let message = unsigned(alg, Some(kid), claims);
+        let message = unsigned(typ, alg, Some(kid), claims);
         let random = SystemRandom::new();
         let signature = match self {
             Self::Es256(key) => key.sign(&random, message.as_bytes()).expect("a signature").as_ref().to_vec(),
@@ -77,18 +82,18 @@ impl Key {
 
 /// `alg: none`, with the empty signature that goes with it (RFC 7519 §6).
 pub(super) fn unprotected(claims: &Value) -> String {
-    format!("{}.", unsigned("none", None, claims))
+    format!("{}.", unsigned("JWT", "none", None, claims))
 }
 
 /// Signed with a shared secret, as if the client's secret were a key.
 pub(super) fn hs256(secret: &[u8], kid: &str, claims: &Value) -> String {
-    let message = unsigned("HS256", Some(kid), claims);
+    let message = unsigned("JWT", "HS256", Some(kid), claims);
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     format!("{message}.{}", encode(hmac::sign(&key, message.as_bytes()).as_ref()))
 }
 
-fn unsigned(alg: &str, kid: Option<&str>, claims: &Value) -> String {
-    let mut header = json!({"typ": "JWT", "alg": alg});
+fn unsigned(typ: &str, alg: &str, kid: Option<&str>, claims: &Value) -> String {
+    let mut header = json!({"typ": typ, "alg": alg});
     if let Some(kid) = kid {
         header["kid"] = kid.into();
     }

@@ -109,6 +109,12 @@ impl FakeUpstream {
         &self.client_secret
     }
 
+    /// Signs whatever it is told, as what calls itself `typ`, with the key that it publishes.
+    #[must_use]
+    pub fn sign(&self, typ: &str, claims: &serde_json::Value) -> String {
+        self.state.lock().key.sign_as(typ, "key-1", claims)
+    }
+
     /// An upstream that finds everything by discovery.
     #[must_use]
     pub fn oidc(&self) -> Upstream {

@@ -19,7 +19,7 @@ pub(super) fn judge(raw: Vec<raw::TrustedIssuer>, faults: &mut Faults) -> Vec<Tr
         let key = |name: &str| format!("trusted_issuers[{n}].{name}");
         let Some(issuer) = raw.issuer else {
             faults.missing(
-                key("issuer"),
+                &key("issuer"),
                 "the identity provider's issuer identifier, such as \"https://acme.okta.com\"",
             );
             continue;
