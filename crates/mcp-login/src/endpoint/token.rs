@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::params::Params;
-use mcp_login_core::token::TokenRequest;
+use mcp_login_core::token::{GrantType, TokenRequest};
 
 use super::AuthorizationServer;
 use super::answer::{Body, JsonError, is_media_type, no_store};
@@ -32,6 +32,9 @@ impl From<AuthenticationError> for JsonError {
                 Self::from(error).with_basic_challenge()
             }
             AuthenticationError::Refused { error, .. } => error.into(),
+            AuthenticationError::Unreachable { wait } => {
+                Self::unavailable("the client's keys cannot be fetched right now; try again", wait)
+            }
             AuthenticationError::Store(error) => error.into(),
         }
     }
@@ -47,6 +50,9 @@ pub(crate) async fn post(
     let form = read_form(&headers, query.as_deref(), &body?)?;
     let client = authenticate(&server, &headers, &form).await?;
     let request = TokenRequest::parse(&form, &server.indicators)?;
+    if let Some(grant_type) = form.one("grant_type")?.and_then(GrantType::parse) {
+        client.check_may_use(grant_type)?;
+    }
     let context = Context { store: &server.store, lifetimes: &server.lifetimes, now: server.now() };
     let response = grant_tokens(&context, &client, request).await?;
     Ok((no_store(), Json(response)).into_response())

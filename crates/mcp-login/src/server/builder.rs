@@ -11,12 +11,12 @@ use url::{Host, Url};
 
 use super::AuthServer;
 use crate::client::known::known_clients;
-use crate::client::{Clients, MetadataDocuments};
+use crate::client::{Clients, ConfiguredClients, KeySets, MetadataDocuments};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::AuthorizationServer;
 use crate::endpoint::rate_limit::AddressLimits;
 use crate::resource::{Challenge, Protection, Resource, Verifier};
-use crate::settings::{AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings};
+use crate::settings::{AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings, StaticClient};
 use crate::store::Store;
 use crate::upstream::Upstream;
 
@@ -41,6 +41,7 @@ pub struct AuthServerBuilder {
     client_address_header: Option<HeaderName>,
     metadata_documents: bool,
     metadata_document_hosts: Vec<String>,
+    static_clients: Vec<StaticClient>,
     clock: Arc<dyn Clock>,
 }
 
@@ -61,6 +62,7 @@ impl AuthServerBuilder {
             client_address_header: None,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
+            static_clients: Vec::new(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -151,11 +153,18 @@ impl AuthServerBuilder {
         self
     }
 
-    /// The hosts, each `host` or `host:port`, whose metadata documents are fetched even from private addresses and
-    /// without https: for closed networks and tests. All others have to be on the internet.
+    /// The hosts, each `host` or `host:port`, whose metadata documents and key sets are fetched even from private addresses
+    /// and without https: for closed networks and tests. All others have to be on the internet.
     #[must_use]
     pub fn metadata_document_hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.metadata_document_hosts = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A client that is set up by hand, beside those that register or describe themselves.
+    #[must_use]
+    pub fn client(mut self, client: StaticClient) -> Self {
+        self.static_clients.push(client);
         self
     }
 
@@ -178,7 +187,8 @@ impl AuthServerBuilder {
             );
         }
         faults.extend(check_public_url(&self.public_url).err());
-        check_resources(&self.public_url, &self.resources, &mut faults);
+        let resources = check_resources(&self.public_url, &self.resources, &mut faults);
+        ConfiguredClients::check(&self.static_clients, &resources.all_scopes(), &mut faults);
         check_document_hosts(&self.metadata_document_hosts, &mut faults);
         if let Some(upstream) = &self.upstream
             && let Err(wrong) = upstream.validate()
@@ -212,18 +222,33 @@ impl AuthServerBuilder {
         let protections = protections.collect();
         let redirects = RedirectPolicy::new(&self.redirect_hosts, &self.redirect_schemes);
         let document_hosts = check_document_hosts(&self.metadata_document_hosts, &mut Vec::new());
-        let documents =
-            self.metadata_documents.then(|| MetadataDocuments::new(document_hosts, redirects.clone()));
+        let documents = self
+            .metadata_documents
+            .then(|| MetadataDocuments::new(document_hosts.clone(), redirects.clone()));
+        let clients = Clients {
+            store: store.clone(),
+            idle: self.lifetimes.client_idle(),
+            configured: ConfiguredClients::check(
+                &self.static_clients,
+                &resources.all_scopes(),
+                &mut Vec::new(),
+            ),
+            documents,
+            key_sets: KeySets::new(document_hosts.clone()),
+            issuer: self.public_url.clone(),
+            token_endpoint: format!("{}/token", self.public_url),
+        };
         let server = AuthorizationServer {
             origin: public_url.origin().ascii_serialization(),
             issuer: self.public_url,
             callback,
-            clients: Clients::new(store.clone(), self.lifetimes.client_idle(), documents),
+            clients,
             store,
             upstream,
             clock: self.clock,
             lifetimes: self.lifetimes,
             redirects,
+            document_hosts,
             registration: self.registration,
             access: self.access,
             resources,
