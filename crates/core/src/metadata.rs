@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::client::ClientAuthMethod;
+use crate::client::assertion::SIGNING_ALGORITHMS;
 use crate::pkce;
 use crate::scope::{OFFLINE_ACCESS, Scopes};
 
@@ -20,7 +21,10 @@ pub struct AuthorizationServerMetadata {
     response_modes_supported: [&'static str; 1],
     grant_types_supported: [&'static str; 2],
     token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// What the assertions of `private_key_jwt` may be signed with.
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     code_challenge_methods_supported: [&'static str; 1],
     /// RFC 9207 §3.
     authorization_response_iss_parameter_supported: bool,
@@ -45,7 +49,9 @@ impl AuthorizationServerMetadata {
             response_modes_supported: ["query"],
             grant_types_supported: ["authorization_code", "refresh_token"],
             token_endpoint_auth_methods_supported: auth_methods.clone(),
+            token_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
             revocation_endpoint_auth_methods_supported: auth_methods,
+            revocation_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
             code_challenge_methods_supported: [pkce::S256],
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: metadata_documents,

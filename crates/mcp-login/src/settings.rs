@@ -1,5 +1,7 @@
 //! What the operator decides.
 
+mod static_client;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,6 +10,9 @@ use mcp_login_core::scope::Scopes;
 use serde_json::Value;
 
 use crate::upstream::Identity;
+
+pub(crate) use static_client::MIN_SECRET_LENGTH;
+pub use static_client::StaticClient;
 
 /// How long things live: `[tokens]` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

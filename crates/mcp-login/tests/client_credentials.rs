@@ -1,7 +1,7 @@
 //! Clients that act for themselves (OAuth 2.1 §4.2, SEP-1046), and what introspection tells (RFC 7662).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use mcp_login::core::token::GrantType;
+use mcp_login::core::Secret;
 use mcp_login::settings::StaticClient;
 use mcp_login_testkit::browser::Browser;
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, changed, error_of};
@@ -12,21 +12,24 @@ use serde_json::{Value, json};
 const SECRET: &str = "a secret of a robot that nobody can guess";
 
 async fn with_robot() -> (TestServer, OAuthClient) {
-    let robot =
-        StaticClient::new("robot").secret(SECRET).grant_types([GrantType::ClientCredentials]).scopes(["mcp"]);
+    let robot = StaticClient::new("robot")
+        .secret(Secret::from(SECRET))
+        .grant_types(["client_credentials"])
+        .scopes(["mcp"]);
     let server = TestServer::with(Options { clients: vec![robot], ..Options::usual().await }).await;
     let robot = OAuthClient::known_as(&server, "robot");
     (server, robot)
 }
 
 async fn ask(robot: &OAuthClient, changes: &[(&str, &str)]) -> Response {
-    let usual =
-        [("grant_type", "client_credentials"), ("client_id", robot.id()), ("client_secret", SECRET)];
+    let usual = [("grant_type", "client_credentials"), ("client_id", robot.id()), ("client_secret", SECRET)];
     robot.form("/token", &changed(&usual, changes)).await
 }
 
 async fn introspect(client: &OAuthClient, token: &str, secret: &str) -> Response {
-    client.form("/introspect", &[("token", token), ("client_id", client.id()), ("client_secret", secret)]).await
+    client
+        .form("/introspect", &[("token", token), ("client_id", client.id()), ("client_secret", secret)])
+        .await
 }
 
 async fn told(client: &OAuthClient, token: &str, secret: &str) -> Value {
@@ -51,7 +54,7 @@ async fn a_named_client_gets_a_token_of_its_own() {
 
 #[tokio::test]
 async fn it_is_nobody_who_could_sign_in() {
-    let robot = StaticClient::new("ada").secret(SECRET).grant_types([GrantType::ClientCredentials]);
+    let robot = StaticClient::new("ada").secret(Secret::from(SECRET)).grant_types(["client_credentials"]);
     let server = TestServer::with(Options { clients: vec![robot], ..Options::usual().await }).await;
     let robot = OAuthClient::known_as(&server, "ada");
     let answer: Value = ask(&robot, &[]).await.json().await.unwrap();
@@ -83,7 +86,8 @@ async fn nobody_else_does_and_not_for_more() {
     let public = OAuthClient::register(&server).await;
     let refused = ask(&public, &[("client_secret", "")]).await;
     assert_eq!(error_of(refused).await, (400, "unauthorized_client".to_owned()));
-    let metadata = json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_post"});
+    let metadata =
+        json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_post"});
     let registered = OAuthClient::register_as(&server, metadata).await;
     let secret = registered.registered["client_secret"].as_str().unwrap().to_owned();
     let refused = ask(&registered, &[("client_secret", &secret)]).await;
@@ -146,7 +150,8 @@ async fn introspection_tells_what_a_token_is_good_for() {
 #[tokio::test]
 async fn a_client_that_has_registered_sees_its_own_tokens_only() {
     let (server, _robot) = with_robot().await;
-    let metadata = json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_post"});
+    let metadata =
+        json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_post"});
     let register = || OAuthClient::register_as(&server, metadata.clone());
     let (own, other) = (register().await, register().await);
     let secret_of = |client: &OAuthClient| client.registered["client_secret"].as_str().unwrap().to_owned();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mcp_login::clock::Clock;
-use mcp_login::core::token::GrantType;
+use mcp_login::core::Secret;
 use mcp_login::settings::{AccessRule, StaticClient};
 use mcp_login::upstream::TrustedIssuer;
 use mcp_login_testkit::browser::Browser;
@@ -33,7 +33,7 @@ impl Company {
     async fn with(change: impl FnOnce(Options) -> Options) -> Self {
         let idp = FakeUpstream::start().await;
         let trusted_issuers = vec![TrustedIssuer::new(idp.issuer())];
-        let agent = StaticClient::new("agent").secret(SECRET).grant_types([GrantType::JwtBearer]);
+        let agent = StaticClient::new("agent").secret(Secret::from(SECRET)).grant_types([JWT_BEARER]);
         let usual = Options::usual().await;
         let server =
             TestServer::with(change(Options { trusted_issuers, clients: vec![agent], ..usual })).await;
@@ -191,7 +191,8 @@ async fn it_is_for_its_own_client_which_has_to_authenticate() {
     let refused = error_of(registered.form("/token", &form).await).await;
     assert_eq!(refused, (400, "unauthorized_client".to_owned()));
     // And the agent may do nothing else.
-    let other = company.present(&assertion, &[("grant_type", "refresh_token"), ("refresh_token", "mlr_x")]).await;
+    let other =
+        company.present(&assertion, &[("grant_type", "refresh_token"), ("refresh_token", "mlr_x")]).await;
     assert_eq!(error_of(other).await, (400, "unauthorized_client".to_owned()));
 }
 
@@ -222,7 +223,8 @@ async fn who_may_log_in_holds_for_them_too() {
     let access = AccessRule { email_domains: vec!["acme.example".into()], ..AccessRule::default() };
     let company = Company::with(|options| Options { access, ..options }).await;
     json(company.says(json!({})).await).await;
-    for changes in [json!({"email_verified": false}), json!({"email_verified": null}), json!({"email": "x@y.example"})]
+    for changes in
+        [json!({"email_verified": false}), json!({"email_verified": null}), json!({"email": "x@y.example"})]
     {
         let refused = error_of(company.says(changes.clone()).await).await;
         assert_eq!(refused, (400, "invalid_grant".to_owned()), "{changes}");

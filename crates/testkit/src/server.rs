@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use mcp_login::settings::{AccessRule, Lifetimes, RateLimits};
+use mcp_login::settings::{AccessRule, Lifetimes, RateLimits, StaticClient};
 use mcp_login::upstream::TrustedIssuer;
 use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
 use serde_json::json;
@@ -33,6 +33,8 @@ pub struct Options {
     pub rate_limits: RateLimits,
     /// The header that tells the client's address. Without one nobody is limited: all tests come from loopback.
     pub client_address_header: Option<HeaderName>,
+    /// The clients that are set up by hand.
+    pub clients: Vec<StaticClient>,
     /// Whose identity assertions are taken.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Whether those of the service that people sign in to are taken, too.
@@ -54,6 +56,7 @@ impl Options {
             redirect_hosts: ["localhost", "127.0.0.1", "[::1]", "client.example"].map(str::to_owned).to_vec(),
             rate_limits: RateLimits::default(),
             client_address_header: None,
+            clients: Vec::new(),
             trusted_issuers: Vec::new(),
             trust_upstream: false,
             metadata_documents: true,
@@ -109,6 +112,9 @@ impl TestServer {
             .metadata_documents(options.metadata_documents)
             .metadata_document_hosts(options.metadata_document_hosts)
             .clock(Arc::new(clock.clone()));
+        for client in options.clients {
+            builder = builder.client(client);
+        }
         let upstreams_own = options.trust_upstream.then(|| TrustedIssuer::new(upstream.issuer()));
         for issuer in options.trusted_issuers.into_iter().chain(upstreams_own) {
             builder = builder.trusted_issuer(issuer);

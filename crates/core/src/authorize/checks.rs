@@ -121,6 +121,7 @@ pub fn check_request(
         scope: findings.scope,
         resource: findings.resource,
         code_challenge,
+        confidential: false,
     };
     Ok(Checked { request, prompt_consent: findings.prompt_consent })
 }

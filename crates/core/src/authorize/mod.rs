@@ -27,4 +27,7 @@ pub struct AuthorizationRequest {
     pub resource: String,
     /// What the client's verifier has to fit (RFC 7636).
     pub code_challenge: CodeChallenge,
+    /// Who asks has to authenticate when it comes for tokens.
+    #[serde(default)]
+    pub confidential: bool,
 }

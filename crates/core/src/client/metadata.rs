@@ -1,8 +1,12 @@
 //! Client metadata (RFC 7591 §2) and the rules of a registration.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
+use super::auth_method::{AuthMethods, ClientAuthMethod};
+use super::keys::{ClientKeys, KeysError, holds_private_key};
+use super::metadata_document::DocumentHosts;
 use super::redirect_uri::RedirectPolicy;
 use crate::error::{ErrorCode, OAuthError};
 use crate::scope::Scopes;
@@ -11,35 +15,8 @@ use crate::scope::Scopes;
 pub const MAX_REDIRECT_URIS: usize = 32;
 /// The longest `client_name`, in characters.
 pub const MAX_NAME_LENGTH: usize = 200;
-/// The most that is kept of one registration, in bytes of name and URIs.
+/// The most that is kept of one registration, in bytes of name, URIs and keys.
 pub const MAX_KEPT: usize = 8 * 1024;
-
-/// How a client proves at the token endpoint that it is the one that registered (RFC 7591 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuthMethod {
-    /// A public client: it cannot keep a secret, PKCE protects it.
-    None,
-    /// A secret in the `Authorization: Basic` header (RFC 6749 §2.3.1).
-    ClientSecretBasic,
-    /// A secret in the form.
-    ClientSecretPost,
-}
-
-impl ClientAuthMethod {
-    /// Those that this server takes, as its metadata lists them.
-    pub const ALL: [Self; 3] = [Self::None, Self::ClientSecretPost, Self::ClientSecretBasic];
-
-    /// The registered name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-        }
-    }
-}
 
 /// A client, as the rules see it and as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +29,12 @@ pub struct Client {
     pub client_uri: Option<String>,
     /// Where answers may be sent.
     pub redirect_uris: Vec<String>,
-    /// How it authenticates.
-    pub token_endpoint_auth_method: ClientAuthMethod,
+    /// How it may authenticate.
+    #[serde(rename = "token_endpoint_auth_method")]
+    pub auth_methods: AuthMethods,
+    /// What its assertions are signed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<ClientKeys>,
 }
 
 /// A registration request (RFC 7591 §3.1): the members that mean something here. Others are ignored, as §2 asks;
@@ -65,6 +46,8 @@ pub struct RegistrationRequest {
     client_name: Option<String>,
     client_uri: Option<String>,
     token_endpoint_auth_method: Option<String>,
+    jwks: Option<Value>,
+    jwks_uri: Option<String>,
     grant_types: Option<Vec<String>>,
     response_types: Option<Vec<String>>,
     application_type: Option<String>,
@@ -84,6 +67,12 @@ pub struct Registration {
 
 fn invalid_metadata(description: &'static str) -> OAuthError {
     OAuthError::new(ErrorCode::InvalidClientMetadata, description)
+}
+
+impl From<KeysError> for OAuthError {
+    fn from(error: KeysError) -> Self {
+        Self::new(ErrorCode::InvalidClientMetadata, error.to_string())
+    }
 }
 
 impl RegistrationRequest {
@@ -110,9 +99,32 @@ impl RegistrationRequest {
 
     /// What becomes of the request under the operator's policy. Of the redirect URIs the acceptable ones are kept:
     /// real clients send several of which one does not fit, and the answer tells what was kept (RFC 7591 §3.2.1).
-    pub fn check(self, client_id: String, policy: &RedirectPolicy) -> Result<Registration, OAuthError> {
+    /// The hosts that the operator has named may have a `jwks_uri` without https.
+    pub fn check(
+        self,
+        client_id: String,
+        policy: &RedirectPolicy,
+        named: &DocumentHosts,
+    ) -> Result<Registration, OAuthError> {
+        let method = check_auth_method(self.token_endpoint_auth_method.as_deref())?;
+        self.check_as(client_id, method.into(), policy, named)
+    }
+
+    /// Whether there are keys, whatever they are.
+    pub(super) const fn has_keys(&self) -> bool {
+        self.jwks.is_some() || self.jwks_uri.is_some()
+    }
+
+    /// The same for a client whose methods are known already.
+    pub(super) fn check_as(
+        self,
+        client_id: String,
+        auth_methods: AuthMethods,
+        policy: &RedirectPolicy,
+        named: &DocumentHosts,
+    ) -> Result<Registration, OAuthError> {
         let redirect_uris = check_redirect_uris(self.redirect_uris.unwrap_or_default(), policy)?;
-        let token_endpoint_auth_method = check_auth_method(self.token_endpoint_auth_method.as_deref())?;
+        let keys = check_keys(&auth_methods, self.jwks.as_ref(), self.jwks_uri.as_deref(), named)?;
         check_grant_types(self.grant_types.as_deref(), self.response_types.as_deref())?;
         check_name(self.client_name.as_deref())?;
         if let Some(scope) = &self.scope {
@@ -125,11 +137,14 @@ impl RegistrationRequest {
         let client_uri = self.client_uri.filter(|uri| is_web_page(uri));
         let client_name = self.client_name.filter(|name| !name.trim().is_empty());
         let texts = redirect_uris.iter().chain(&client_name).chain(&client_uri);
-        if texts.map(String::len).sum::<usize>() > MAX_KEPT {
-            return Err(invalid_metadata("the name and the URIs of a client may be 8 KiB long in all"));
+        let keys_length = keys.as_ref().map_or(0, ClientKeys::length);
+        if texts.map(String::len).sum::<usize>() + keys_length > MAX_KEPT {
+            return Err(invalid_metadata(
+                "the name, the URIs and the keys of a client may be 8 KiB long in all",
+            ));
         }
         Ok(Registration {
-            client: Client { client_id, client_name, client_uri, redirect_uris, token_endpoint_auth_method },
+            client: Client { client_id, client_name, client_uri, redirect_uris, auth_methods, keys },
             application_type: self.application_type,
             scope: self.scope,
         })
@@ -162,15 +177,30 @@ fn check_redirect_uris(uris: Vec<String>, policy: &RedirectPolicy) -> Result<Vec
 /// A client that names no method gets `none`: the clients that leave it out cannot keep a secret, whatever the default
 /// of RFC 7591 §2 says, and the answer tells them.
 fn check_auth_method(method: Option<&str>) -> Result<ClientAuthMethod, OAuthError> {
-    match method {
-        None => Ok(ClientAuthMethod::None),
-        Some(name) => {
-            ClientAuthMethod::ALL.into_iter().find(|method| method.as_str() == name).ok_or_else(|| {
-                invalid_metadata(
-                    "token_endpoint_auth_method is none, client_secret_post or client_secret_basic",
-                )
-            })
-        }
+    let Some(name) = method else { return Ok(ClientAuthMethod::None) };
+    ClientAuthMethod::parse(name).ok_or_else(|| {
+        invalid_metadata(
+            "token_endpoint_auth_method is none, client_secret_post, client_secret_basic or private_key_jwt",
+        )
+    })
+}
+
+/// The keys of a client that signs. Of one that does not they mean nothing here, but a private key is nobody's to send.
+fn check_keys(
+    methods: &AuthMethods,
+    jwks: Option<&Value>,
+    jwks_uri: Option<&str>,
+    named: &DocumentHosts,
+) -> Result<Option<ClientKeys>, OAuthError> {
+    if jwks.is_some_and(holds_private_key) {
+        return Err(KeysError::Private.into());
+    }
+    if !methods.contains(ClientAuthMethod::PrivateKeyJwt) {
+        return Ok(None);
+    }
+    match ClientKeys::read(jwks, jwks_uri, named)? {
+        None => Err(invalid_metadata("private_key_jwt needs the client's jwks or jwks_uri")),
+        keys => Ok(keys),
     }
 }
 
@@ -209,7 +239,11 @@ mod tests {
 
     fn register(body: &Value) -> Result<Registration, OAuthError> {
         let policy = RedirectPolicy::new(["claude.ai", "localhost"], ["cursor"]);
-        RegistrationRequest::parse(body.to_string().as_bytes())?.check("id".into(), &policy)
+        RegistrationRequest::parse(body.to_string().as_bytes())?.check(
+            "id".into(),
+            &policy,
+            &DocumentHosts::default(),
+        )
     }
 
     fn refused(body: &Value) -> ErrorCode {
@@ -229,7 +263,7 @@ mod tests {
             kept.client.redirect_uris,
             ["cursor://anysphere.cursor-mcp/oauth/callback", "http://localhost:8787/callback"]
         );
-        assert_eq!(kept.client.token_endpoint_auth_method, ClientAuthMethod::None);
+        assert_eq!(kept.client.auth_methods, ClientAuthMethod::None.into());
     }
 
     #[test]
@@ -290,5 +324,35 @@ mod tests {
         assert!(RegistrationRequest::parse("[".repeat(10_000).as_bytes()).is_err());
         let fine = with("grant_types", json!(["authorization_code", "refresh_token", "urn:x:device_code"]));
         assert!(register(&fine).is_ok());
+    }
+
+    #[test]
+    fn keys_belong_to_clients_that_sign() {
+        let body = |method: &str, more: Value| {
+            let mut body =
+                json!({"redirect_uris": ["http://localhost/cb"], "token_endpoint_auth_method": method});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        let jwks = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "x", "y": "y"}]});
+        let uri = "https://client.example/jwks.json";
+        let kept = |method: &str, more: Value| register(&body(method, more)).unwrap().client.keys;
+        assert_eq!(kept("private_key_jwt", json!({"jwks": jwks})), Some(ClientKeys::Jwks(jwks.clone())));
+        let address = ClientKeys::JwksUri(uri.parse().unwrap());
+        assert_eq!(kept("private_key_jwt", json!({"jwks_uri": uri})), Some(address));
+        assert_eq!(kept("none", json!({"jwks_uri": uri, "jwks": jwks})), None);
+        let long = json!({"keys": [{"kty": "RSA", "n": "n".repeat(8 * 1024), "e": "AQAB"}]});
+        for (method, more) in [
+            ("private_key_jwt", json!({})),
+            ("private_key_jwt", json!({"jwks": jwks, "jwks_uri": uri})),
+            ("private_key_jwt", json!({"jwks": {"keys": []}})),
+            ("private_key_jwt", json!({"jwks": {"keys": [{"kty": "oct", "k": "aa"}]}})),
+            ("private_key_jwt", json!({"jwks": {"keys": [{"kty": "EC", "d": "aa"}]}})),
+            ("private_key_jwt", json!({"jwks": long})),
+            ("private_key_jwt", json!({"jwks_uri": "http://client.example/jwks.json"})),
+            ("none", json!({"jwks": {"keys": [{"kty": "EC", "d": "aa"}]}})),
+        ] {
+            assert_eq!(refused(&body(method, more.clone())), ErrorCode::InvalidClientMetadata, "{more}");
+        }
     }
 }

@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 use url::{Position, Url};
 
+use super::auth_method::{AuthMethods, ClientAuthMethod};
+use super::keys::holds_private_key;
 use super::metadata::{Client, RegistrationRequest};
 use super::redirect_uri::RedirectPolicy;
 use crate::error::OAuthError;
@@ -70,7 +72,9 @@ pub enum DocumentError {
     #[error("the client's metadata document holds a secret or a private key")]
     HoldsSecret,
     /// It offers no method that this server takes without a registration.
-    #[error("the client's metadata document does not offer token_endpoint_auth_method none")]
+    #[error(
+        "the client's metadata document does not offer token_endpoint_auth_method none, or private_key_jwt with jwks or jwks_uri"
+    )]
     AuthMethod,
     /// What would be refused in a registration too.
     #[error("the client's metadata document is refused: {}", .0.description)]
@@ -152,7 +156,12 @@ impl DocumentUrl {
 
     /// Reads the document that was found there (draft §4). Redirect URIs are held against the operator's policy, as in
     /// a registration: what is not acceptable is left out, and something has to be left.
-    pub fn read(&self, document: &[u8], policy: &RedirectPolicy) -> Result<Client, DocumentError> {
+    pub fn read(
+        &self,
+        document: &[u8],
+        policy: &RedirectPolicy,
+        named: &DocumentHosts,
+    ) -> Result<Client, DocumentError> {
         if document.len() > MAX_DOCUMENT_LENGTH {
             return Err(DocumentError::TooLarge);
         }
@@ -165,15 +174,20 @@ impl DocumentUrl {
         if holds_secret(&members) {
             return Err(DocumentError::HoldsSecret);
         }
-        if !offers_none(&members) {
-            return Err(DocumentError::AuthMethod);
-        }
+        let offered = offered_methods(&members);
         if members.get("client_name").and_then(Value::as_str).is_none_or(|name| name.trim().is_empty()) {
             return Err(DocumentError::NoName);
         }
-        members.insert("token_endpoint_auth_method".into(), "none".into());
+        members.remove("token_endpoint_auth_method");
         let request = RegistrationRequest::from_members(members).map_err(DocumentError::Metadata)?;
-        let registration = request.check(self.client_id.clone(), policy).map_err(DocumentError::Metadata)?;
+        let usable = |method: &ClientAuthMethod| match method {
+            ClientAuthMethod::PrivateKeyJwt => request.has_keys(),
+            method => *method == ClientAuthMethod::None,
+        };
+        let methods = AuthMethods::of(offered.into_iter().filter(usable)).ok_or(DocumentError::AuthMethod)?;
+        let registration = request
+            .check_as(self.client_id.clone(), methods, policy, named)
+            .map_err(DocumentError::Metadata)?;
         Ok(registration.client)
     }
 }
@@ -184,27 +198,31 @@ fn has_dot_segment(path: &str) -> bool {
     path.split(|b| matches!(b, b'/' | b'\\')).any(|segment| matches!(segment, b"." | b".."))
 }
 
-/// Draft §4.1, and the private parts of a JSON Web Key (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
+/// Draft §4.1.
 fn holds_secret(members: &Map<String, Value>) -> bool {
-    const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-    let keys = members.get("jwks").and_then(|jwks| jwks.get("keys")).and_then(Value::as_array);
     ["client_secret", "client_secret_expires_at"].iter().any(|name| members.contains_key(*name))
-        || keys.into_iter().flatten().any(|key| PRIVATE.iter().any(|name| key.get(name).is_some()))
+        || members.get("jwks").is_some_and(holds_private_key)
 }
 
-/// Whether the client can come without a proof. One that names no method can: the default of RFC 7591 §2 is a secret,
-/// which draft §4.1 rules out. Real clients list several in a plural member that SEP-3149 proposes; where there is one,
-/// the singular is only the method that they prefer.
-fn offers_none(members: &Map<String, Value>) -> bool {
+/// How the client may come, as far as this server knows the methods. One that names none may come without a proof: the
+/// default of RFC 7591 §2 is a secret, which draft §4.1 rules out. Real clients list several in a plural member that
+/// SEP-3149 proposes; where there is one, the singular is only the method that they prefer.
+fn offered_methods(members: &Map<String, Value>) -> Vec<ClientAuthMethod> {
     let singular = members.get("token_endpoint_auth_method");
-    let method = singular.map(|method| method.as_str().unwrap_or_default());
-    if method.is_some_and(|method| method.starts_with("client_secret")) {
-        return false;
+    let singular = singular.map(|method| method.as_str().unwrap_or_default());
+    if singular.is_some_and(|method| method.starts_with("client_secret")) {
+        return Vec::new();
     }
     let plural = ["token_endpoint_auth_methods", "token_endpoint_auth_methods_supported"];
     match plural.iter().find_map(|name| members.get(*name)) {
-        Some(list) => list.as_array().is_some_and(|list| list.iter().any(|method| method == "none")),
-        None => matches!(method, None | Some("none")),
+        Some(list) => {
+            let names = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+            names.filter_map(ClientAuthMethod::parse).collect()
+        }
+        None => match singular {
+            None => vec![ClientAuthMethod::None],
+            Some(name) => ClientAuthMethod::parse(name).into_iter().collect(),
+        },
     }
 }
 

@@ -42,6 +42,7 @@ pub struct RedirectPolicy {
     hosts: BTreeSet<String>,
     any_https_host: bool,
     schemes: BTreeSet<String>,
+    unrestricted: bool,
 }
 
 /// Schemes that are no native app's: of the web, or those that make a browser run or show something.
@@ -81,7 +82,13 @@ impl RedirectPolicy {
             .map(|scheme| scheme.as_ref().to_ascii_lowercase())
             .filter(|scheme| is_private_use_scheme(scheme))
             .collect();
-        Self { any_https_host: hosts.contains("*"), hosts, schemes }
+        Self { any_https_host: hosts.contains("*"), hosts, schemes, unrestricted: false }
+    }
+
+    /// For clients that the operator has set up: every host and scheme, but no form that could be read in two ways.
+    #[must_use]
+    pub fn unrestricted() -> Self {
+        Self { unrestricted: true, ..Self::default() }
     }
 
     /// Whether the operator allows this redirect URI for any client at all.
@@ -94,7 +101,7 @@ impl RedirectPolicy {
             "http" => self.hosts.contains(host),
             scheme => self.schemes.contains(scheme),
         };
-        if allowed { Ok(()) } else { Err(RedirectUriError::NotAllowed) }
+        if allowed || self.unrestricted { Ok(()) } else { Err(RedirectUriError::NotAllowed) }
     }
 }
 

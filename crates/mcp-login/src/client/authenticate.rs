@@ -1,14 +1,20 @@
-//! Client authentication (OAuth 2.1 §2.4) at the token and revocation endpoints.
+//! Client authentication (OAuth 2.1 §2.4) at the endpoints that clients call.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use mcp_login_core::client::ClientAuthMethod;
-use mcp_login_core::error::OAuthError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_login_core::Timestamp;
+use mcp_login_core::client::{Client, ClientAuthMethod};
+use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::PresentedClient;
 use mcp_login_core::params::Params;
-use mcp_login_core::{Secret, Timestamp};
+use mcp_login_core::scope::Scopes;
+use mcp_login_core::token::GrantType;
 
 use super::Clients;
+use super::assertion::{Assertion, not_verified};
+use super::configured::ConfiguredClient;
+use super::credentials::{Credentials, Proof};
 use crate::settings::Lifetimes;
 use crate::store::Store;
 use crate::store::backend::StoreError;
@@ -19,8 +25,18 @@ pub(crate) struct AuthenticatedClient {
     id: String,
     /// It has proved it.
     authenticated: bool,
-    /// It has registered, and nobody has finished a login with it yet.
-    unused: bool,
+    kind: Kind,
+}
+
+/// How the client is known.
+#[derive(Debug)]
+enum Kind {
+    /// The operator has set it up.
+    Configured(Arc<ConfiguredClient>),
+    /// It describes itself by a document.
+    Document,
+    /// It has registered; `unused` as long as nobody has finished a login with it.
+    Registered { unused: bool },
 }
 
 /// Why a client is refused.
@@ -28,6 +44,8 @@ pub(crate) struct AuthenticatedClient {
 pub(crate) enum AuthenticationError {
     /// By a rule; `basic` when the client tried the `Authorization` header.
     Refused { error: OAuthError, basic: bool },
+    /// Nobody knows: its keys cannot be fetched now. They are asked for again after this time.
+    Unreachable { wait: Duration },
     /// Nobody knows: the store is away.
     Store(StoreError),
 }
@@ -38,52 +56,74 @@ impl From<StoreError> for AuthenticationError {
     }
 }
 
-/// What a client presents.
-#[derive(Debug)]
-struct Credentials {
-    client_id: String,
-    secret: Option<Secret>,
+impl From<OAuthError> for AuthenticationError {
+    fn from(error: OAuthError) -> Self {
+        Self::Refused { error, basic: false }
+    }
+}
+
+/// One answer for an unknown client and a wrong secret.
+fn failed() -> OAuthError {
+    OAuthError::invalid_client("the client is unknown or its secret is wrong; register again")
 }
 
 impl AuthenticatedClient {
     /// Authenticates by the `Authorization` headers and the form of a request.
-    ///
-    /// A client that describes itself by a document is a public one, and no document is looked at here: what it presents
-    /// is bound to its `client_id`, which is all that the document could add, and a host that is away for an hour must
-    /// not end the logins of its client. Nor can anybody make us fetch by asking for tokens.
     pub(crate) async fn authenticate(
         clients: &Clients,
         authorization: &[&[u8]],
         form: &Params,
         now: Timestamp,
     ) -> Result<Self, AuthenticationError> {
-        let basic = !authorization.is_empty();
-        let refused = |error| AuthenticationError::Refused { error, basic };
-        let presented = Credentials::read(authorization, form).map_err(refused)?;
-        // One answer for an unknown client and a wrong secret.
-        let failed = || {
-            refused(OAuthError::invalid_client(
-                "the client is unknown or its secret is wrong; register again",
-            ))
-        };
-        if let Some(address) = clients.document(&presented.client_id) {
-            address.map_err(|error| refused(error.into()))?;
-            let id = presented.client_id;
-            return if presented.secret.is_none() {
-                Ok(Self { id, authenticated: false, unused: false })
-            } else {
-                Err(failed())
-            };
+        let found = Self::find(clients, authorization, form, now).await;
+        found.map_err(|error| match error {
+            AuthenticationError::Refused { error, .. } => {
+                AuthenticationError::Refused { error, basic: !authorization.is_empty() }
+            }
+            error => error,
+        })
+    }
+
+    async fn find(
+        clients: &Clients,
+        authorization: &[&[u8]],
+        form: &Params,
+        now: Timestamp,
+    ) -> Result<Self, AuthenticationError> {
+        let Credentials { client_id, proof } = Credentials::read(authorization, form)?;
+        if let Proof::Assertion(jwt) = &proof {
+            Assertion { client_id: &client_id, jwt, now }.screen(clients)?;
         }
-        let record = clients.registered(&presented.client_id, now).await?.ok_or_else(failed)?;
-        let authenticated = match (record.client.token_endpoint_auth_method, &presented.secret) {
-            (ClientAuthMethod::None, None) => false,
-            (ClientAuthMethod::None, Some(_)) | (_, None) => return Err(failed()),
-            (_, Some(secret)) if record.has_secret(secret.expose_secret()) => true,
-            (_, Some(_)) => return Err(failed()),
+        if let Some(configured) = clients.configured.get(&client_id) {
+            let authenticated = match &proof {
+                Proof::Secret(secret) if configured.has_secret(secret.expose_secret()) => true,
+                proof => prove(clients, &configured.client, proof, true, now).await?,
+            };
+            return Ok(Self { id: client_id, authenticated, kind: Kind::Configured(Arc::clone(configured)) });
+        }
+        if let Some(address) = clients.document(&client_id) {
+            let address = address.map_err(OAuthError::from)?;
+            // A client that says it is a public one needs no document: what it presents is bound to its `client_id`, and
+            // the grant knows whether it has to authenticate. A host that is away for an hour ends no login, and nobody
+            // makes us fetch by asking for tokens.
+            let authenticated = match (&proof, &clients.documents) {
+                (Proof::Assertion(_), Some(documents)) => {
+                    let client = documents.client(address, now).await?;
+                    prove(clients, &client, &proof, false, now).await?
+                }
+                (Proof::None, _) => false,
+                _ => return Err(failed().into()),
+            };
+            return Ok(Self { id: client_id, authenticated, kind: Kind::Document });
+        }
+        let unknown = || if matches!(proof, Proof::Assertion(_)) { not_verified() } else { failed() };
+        let record = clients.registered(&client_id, now).await?.ok_or_else(unknown)?;
+        let authenticated = match &proof {
+            Proof::Secret(secret) if record.has_secret(secret.expose_secret()) => true,
+            proof => prove(clients, &record.client, proof, false, now).await?,
         };
-        let unused = record.is_unused();
-        Ok(Self { id: record.client.client_id, authenticated, unused })
+        let kind = Kind::Registered { unused: record.is_unused() };
+        Ok(Self { id: client_id, authenticated, kind })
     }
 
     /// Its identifier.
@@ -96,14 +136,39 @@ impl AuthenticatedClient {
         PresentedClient { id: &self.id, authenticated: self.authenticated }
     }
 
-    pub(crate) fn may_use(&self, _: mcp_login_core::token::GrantType) -> bool {
-        true
+    /// Whether the operator has set it up.
+    pub(crate) const fn is_configured(&self) -> bool {
+        matches!(self.kind, Kind::Configured(_))
     }
-    pub(crate) fn is_configured(&self) -> bool {
-        false
+
+    /// Whether it may use this grant type. Who registers or describes itself may log people in; to bring what an identity
+    /// provider says of a person (`jwt-bearer`), it has to have proved that it is the one. Who may act for itself is the
+    /// operator's word alone (SEP-1046).
+    pub(crate) fn may_use(&self, grant_type: GrantType) -> bool {
+        match (&self.kind, grant_type) {
+            (Kind::Configured(client), grant_type) => client.may_use(grant_type),
+            (_, GrantType::AuthorizationCode | GrantType::RefreshToken) => true,
+            (Kind::Document, GrantType::JwtBearer) => self.authenticated,
+            _ => false,
+        }
     }
-    pub(crate) fn scopes(&self) -> Option<&mcp_login_core::Scopes> {
-        None
+
+    /// `unauthorized_client` (RFC 6749 §5.2) where it may not.
+    pub(crate) fn check_may_use(&self, grant_type: GrantType) -> Result<(), OAuthError> {
+        if self.may_use(grant_type) {
+            return Ok(());
+        }
+        let description =
+            "this client may not use this grant_type; the operator can add it to its grant_types";
+        Err(OAuthError::new(ErrorCode::UnauthorizedClient, description))
+    }
+
+    /// The most that the tokens of a client that the operator has set up may be used for; `None` is every scope.
+    pub(crate) fn scopes(&self) -> Option<&Scopes> {
+        match &self.kind {
+            Kind::Configured(client) => client.scopes(),
+            Kind::Document | Kind::Registered { .. } => None,
+        }
     }
 
     /// A login of it comes to an end: if it is the first, the registration becomes one that stays. `false` when the
@@ -114,55 +179,29 @@ impl AuthenticatedClient {
         lifetimes: &Lifetimes,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        Ok(!self.unused || store.use_client(&self.id, lifetimes.client_idle(), now).await?)
+        let unused = matches!(self.kind, Kind::Registered { unused: true });
+        Ok(!unused || store.use_client(&self.id, lifetimes.client_idle(), now).await?)
     }
 }
 
-impl Credentials {
-    /// One method at a time (RFC 6749 §2.3).
-    fn read(authorization: &[&[u8]], form: &Params) -> Result<Self, OAuthError> {
-        if form.has("client_assertion") || form.has("client_assertion_type") {
-            return Err(OAuthError::invalid_client(
-                "client assertions are not supported; use none or a client_secret",
-            ));
+/// Whether the client has proved that it is the one; a public client need not. A secret that came this far is no good.
+async fn prove(
+    clients: &Clients,
+    client: &Client,
+    proof: &Proof<'_>,
+    by_operator: bool,
+    now: Timestamp,
+) -> Result<bool, AuthenticationError> {
+    match (proof, &client.keys) {
+        (Proof::None, _) if client.auth_methods.contains(ClientAuthMethod::None) => Ok(false),
+        (Proof::Assertion(jwt), Some(keys))
+            if client.auth_methods.contains(ClientAuthMethod::PrivateKeyJwt) =>
+        {
+            let assertion = Assertion { client_id: &client.client_id, jwt, now };
+            assertion.accept(clients, keys, by_operator).await?;
+            Ok(true)
         }
-        let in_form = form.one("client_id")?;
-        let secret = form.one("client_secret")?;
-        match authorization {
-            [] => Ok(Self {
-                client_id: in_form
-                    .ok_or_else(|| OAuthError::invalid_client("client_id is missing"))?
-                    .to_owned(),
-                secret: secret.map(Secret::from),
-            }),
-            [header] if secret.is_none() => {
-                let credentials = Self::read_basic(header).ok_or_else(|| {
-                    OAuthError::invalid_client("the Authorization header is not Basic credentials")
-                })?;
-                if in_form.is_some_and(|in_form| in_form != credentials.client_id) {
-                    return Err(OAuthError::invalid_request("two client_ids are given"));
-                }
-                Ok(credentials)
-            }
-            _ => Err(OAuthError::invalid_request("use one way of client authentication")),
-        }
-    }
-
-    /// `Basic`, with both parts form-encoded (RFC 6749 §2.3.1).
-    fn read_basic(header: &[u8]) -> Option<Self> {
-        let header = std::str::from_utf8(header).ok()?;
-        let (scheme, encoded) = header.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 2048 {
-            return None;
-        }
-        let decoded = zeroize::Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
-        let (client_id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-        let decode = |part: &str| {
-            let pair = Params::parse(format!("p={}", part.replace('&', "%26")).as_bytes()).ok()?;
-            pair.one("p").ok().map(|value| value.unwrap_or_default().to_owned())
-        };
-        let secret = decode(secret)?;
-        let secret = (!secret.is_empty()).then(|| Secret::from(secret));
-        Some(Self { client_id: decode(client_id)?, secret })
+        (Proof::Assertion(_), _) => Err(not_verified().into()),
+        _ => Err(failed().into()),
     }
 }

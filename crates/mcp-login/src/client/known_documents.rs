@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
-use mcp_login_core::client::{Client, ClientAuthMethod, RedirectPolicy};
+use mcp_login_core::client::{AuthMethods, Client, ClientAuthMethod, ClientKeys, RedirectPolicy};
 use serde::Deserialize;
+use url::Url;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +19,8 @@ struct KnownDocument {
     client_id: String,
     client_name: String,
     redirect_uris: Vec<String>,
+    /// Of one that may come without a proof, or with an assertion that these keys have signed.
+    jwks_uri: Option<Url>,
 }
 
 fn known_documents() -> &'static [KnownDocument] {
@@ -32,12 +35,16 @@ pub(super) fn known_document(client_id: &str, policy: &RedirectPolicy) -> Option
     let known = known_documents().iter().find(|known| known.client_id == client_id)?;
     let allowed = known.redirect_uris.iter().filter(|uri| policy.check_allowed(uri).is_ok());
     let redirect_uris: Vec<String> = allowed.cloned().collect();
+    let keys = known.jwks_uri.clone().map(ClientKeys::JwksUri);
+    let signs = keys.as_ref().map(|_| ClientAuthMethod::PrivateKeyJwt);
+    let auth_methods = AuthMethods::of([ClientAuthMethod::None].into_iter().chain(signs))?;
     (!redirect_uris.is_empty()).then(|| Client {
         client_id: known.client_id.clone(),
         client_name: Some(known.client_name.clone()),
         client_uri: None,
         redirect_uris,
-        token_endpoint_auth_method: ClientAuthMethod::None,
+        auth_methods,
+        keys,
     })
 }
 
@@ -57,12 +64,18 @@ mod tests {
         assert!(known_documents().len() > 9);
         for known in known_documents() {
             let address = DocumentUrl::parse(&known.client_id, &DocumentHosts::default()).unwrap();
-            let document = json!({
+            let mut document = json!({
                 "client_id": known.client_id,
                 "client_name": known.client_name,
                 "redirect_uris": known.redirect_uris,
             });
-            let read = address.read(document.to_string().as_bytes(), &policy).unwrap();
+            if let Some(jwks_uri) = &known.jwks_uri {
+                document["jwks_uri"] = json!(jwks_uri);
+                document["token_endpoint_auth_method"] = json!("private_key_jwt");
+                document["token_endpoint_auth_methods_supported"] = json!(["none", "private_key_jwt"]);
+            }
+            let named = DocumentHosts::default();
+            let read = address.read(document.to_string().as_bytes(), &policy, &named).unwrap();
             assert_eq!(read.redirect_uris, known.redirect_uris, "{}", known.client_id);
             assert_eq!(known_document(&known.client_id, &policy), Some(read));
         }

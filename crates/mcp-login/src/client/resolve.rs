@@ -1,12 +1,15 @@
 //! From a `client_id` to the client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_login_core::Timestamp;
 use mcp_login_core::client::{Client, DocumentError, DocumentUrl};
 use mcp_login_core::error::OAuthError;
 
-use super::{DocumentRefusal, MetadataDocuments};
+use super::configured::{ConfiguredClient, ConfiguredClients};
+use super::fetched::Refusal;
+use super::{KeySets, MetadataDocuments};
 use crate::store::Store;
 use crate::store::backend::StoreError;
 use crate::store::records::ClientRecord;
@@ -14,19 +17,37 @@ use crate::store::records::ClientRecord;
 /// Everywhere a client may be known from.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    store: Store,
+    pub(crate) store: Store,
     /// How long a registered client is kept that nobody uses.
-    idle: Duration,
+    pub(crate) idle: Duration,
+    /// Those that the operator has set up.
+    pub(crate) configured: ConfiguredClients,
     /// Client ID Metadata Documents, where the operator wants them.
-    documents: Option<MetadataDocuments>,
+    pub(crate) documents: Option<MetadataDocuments>,
+    /// The keys of those that sign.
+    pub(crate) key_sets: KeySets,
+    /// Whom assertions are for: this server,
+    pub(crate) issuer: String,
+    /// or its token endpoint.
+    pub(crate) token_endpoint: String,
 }
 
 /// A client, and how it is known.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) client: Client,
-    /// The host that describes it; `None` for one that has registered itself.
-    pub(crate) document_host: Option<String>,
+    pub(crate) origin: Origin,
+}
+
+/// How a client is known.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// The operator has set it up.
+    Configured(Arc<ConfiguredClient>),
+    /// It describes itself at this host.
+    Document { host: String },
+    /// It has registered itself.
+    Registered,
 }
 
 /// Why there is no client.
@@ -46,17 +67,18 @@ impl From<StoreError> for ResolveError {
     }
 }
 
-impl From<DocumentRefusal> for ResolveError {
-    fn from(refusal: DocumentRefusal) -> Self {
-        Self::Document(refusal.into())
+impl From<Refusal> for ResolveError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Document(match refusal {
+            Refusal::Unreachable(_) => OAuthError::invalid_client(
+                "the client's metadata document could not be fetched; try again in a minute",
+            ),
+            Refusal::Invalid(error) => error,
+        })
     }
 }
 
 impl Clients {
-    pub(crate) fn new(store: Store, idle: Duration, documents: Option<MetadataDocuments>) -> Self {
-        Self { store, idle, documents }
-    }
-
     /// Whether clients may describe themselves by a document.
     pub(crate) const fn by_document(&self) -> bool {
         self.documents.is_some()
@@ -76,17 +98,22 @@ impl Clients {
         self.store.client(client_id, self.idle, now).await
     }
 
-    /// The client of this identifier: by its document if it is the address of one, or one that has registered itself.
+    /// The client of this identifier: one that the operator has set up, by its document if it is the address of one, or one
+    /// that has registered itself.
     pub(crate) async fn find(&self, client_id: &str, now: Timestamp) -> Result<Found, ResolveError> {
+        if let Some(configured) = self.configured.get(client_id) {
+            let origin = Origin::Configured(Arc::clone(configured));
+            return Ok(Found { client: configured.client.clone(), origin });
+        }
         if let Some(documents) = &self.documents
             && let Some(address) = documents.address(client_id)
         {
-            let address = address.map_err(DocumentRefusal::from)?;
-            let document_host = Some(address.host().to_owned());
+            let address = address.map_err(|error| ResolveError::Document(error.into()))?;
+            let origin = Origin::Document { host: address.host().to_owned() };
             let client = documents.client(address, now).await?;
-            return Ok(Found { client: Client::clone(&client), document_host });
+            return Ok(Found { client: Client::clone(&client), origin });
         }
         let record = self.registered(client_id, now).await?.ok_or(ResolveError::Unknown)?;
-        Ok(Found { client: record.client, document_host: None })
+        Ok(Found { client: record.client, origin: Origin::Registered })
     }
 }

@@ -61,6 +61,13 @@ impl JsonError {
         self
     }
 
+    /// Nobody knows right now: not the client's fault, and no reason to start over.
+    pub(crate) fn unavailable(description: &'static str, wait: Duration) -> Self {
+        let mut answer = Self::from(OAuthError::new(ErrorCode::TemporarilyUnavailable, description));
+        answer.headers.insert(RETRY_AFTER, retry_after(Some(wait)));
+        answer
+    }
+
     /// A client that tried `Authorization: Basic` is told to try it again (RFC 6749 §5.2).
     pub(crate) fn with_basic_challenge(mut self) -> Self {
         self.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mcp-login\""));

@@ -7,15 +7,17 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::authorize::checks::check_redirect;
 use mcp_login_core::authorize::{AuthorizationRequest, Checked, Context, check_client_id, check_request};
-use mcp_login_core::error::OAuthError;
+use mcp_login_core::client::RedirectPolicy;
+use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::{Grant, Pending};
 use mcp_login_core::params::Params;
+use mcp_login_core::token::GrantType;
 
 use super::AuthorizationServer;
 use super::answer::{AuthorizeError, Body};
 use super::cookie::Cookie;
 use super::session::{Departure, REQUEST_LABEL};
-use crate::client::{Found, ResolveError};
+use crate::client::{Found, Origin, ResolveError};
 use crate::page::{ClientSource, ConsentPage, RedirectTarget, ScopeLine, security_headers};
 use crate::store::backend::StoreError;
 use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
@@ -59,12 +61,41 @@ async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Found, C
     let params = Params::parse(encoded).map_err(page)?;
     let client_id = check_client_id(&params).map_err(page)?;
     let found = server.clients.find(client_id, server.now()).await?;
-    let redirect_uri = check_redirect(&params, &found.client, &server.redirects).map_err(page)?;
+    let redirect_uri = match found.origin {
+        // Of a client that the operator has set up, each redirect URI is the operator's own word.
+        Origin::Configured(_) => check_redirect(&params, &found.client, &RedirectPolicy::unrestricted()),
+        Origin::Document { .. } | Origin::Registered => {
+            check_redirect(&params, &found.client, &server.redirects)
+        }
+    };
+    let redirect_uri = redirect_uri.map_err(page)?;
     let context = Context { resources: &server.indicators, scopes_of: &server.resources };
-    match check_request(&params, &found.client.client_id, redirect_uri, &context) {
-        Ok(checked) => Ok((found, checked)),
-        Err(refusal) => Err(AuthorizeError::refused(&refusal, &server.issuer)),
+    let mut checked = check_request(&params, &found.client.client_id, redirect_uri, &context)
+        .map_err(|refusal| AuthorizeError::refused(&refusal, &server.issuer))?;
+    restrict(&found, &mut checked.request)
+        .map_err(|error| AuthorizeError::redirect(server.response_to(&checked.request), &error))?;
+    Ok((found, checked))
+}
+
+/// What the client may do, beyond what any may: a client that authenticates gives its grants to nobody that does not, and
+/// one that the operator has set up gets no more than it was given.
+fn restrict(found: &Found, request: &mut AuthorizationRequest) -> Result<(), OAuthError> {
+    request.confidential = found.client.auth_methods.is_confidential();
+    let Origin::Configured(configured) = &found.origin else { return Ok(()) };
+    if !configured.may_use(GrantType::AuthorizationCode) {
+        let description =
+            "this client may not use authorization_code; the operator can add it to its grant_types";
+        return Err(OAuthError::new(ErrorCode::UnauthorizedClient, description));
     }
+    let Some(scopes) = configured.scopes() else { return Ok(()) };
+    let allowed = request.scope.intersection(scopes);
+    if allowed.is_empty() && !request.scope.is_empty() {
+        let description =
+            "this client may have none of these scopes; the operator can add them to its scopes";
+        return Err(OAuthError::new(ErrorCode::InvalidScope, description));
+    }
+    request.scope = allowed;
+    Ok(())
 }
 
 /// No document is the client's fault or its host's, not ours: a page that says so, and no 503.
@@ -127,9 +158,10 @@ async fn show_page(
     let consent_token = token.to_secret();
     let page = ConsentPage {
         client_name: client.client_name.as_deref().unwrap_or_default(),
-        client_source: match &found.document_host {
-            Some(host) => ClientSource::Document { host },
-            None => ClientSource::SelfRegistered,
+        client_source: match &found.origin {
+            Origin::Configured(_) => ClientSource::Configured,
+            Origin::Document { host } => ClientSource::Document { host },
+            Origin::Registered => ClientSource::SelfRegistered,
         },
         client_host: client_host.as_deref(),
         redirect: RedirectTarget::of(&redirect_uri),

@@ -184,7 +184,7 @@ async fn issue_code(
             claims: key.seal(grant, CLAIMS_LABEL, &identity.claims)?,
             upstream_tokens: Some(key.seal(grant, UPSTREAM_TOKENS_LABEL, &tokens)?),
             upstream_ended: false,
-            confidential: false,
+            confidential: request.confidential,
             user: User {
                 subject: identity.subject,
                 email: identity.email,

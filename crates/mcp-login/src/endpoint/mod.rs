@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use mcp_login_core::Timestamp;
 use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
-use mcp_login_core::client::RedirectPolicy;
+use mcp_login_core::client::{DocumentHosts, RedirectPolicy};
 use mcp_login_core::resource_indicator::Resources;
 use mcp_login_core::token::GrantType;
 use url::Url;
@@ -44,6 +44,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) redirects: RedirectPolicy,
+    /// The hosts whose documents and keys the operator vouches for.
+    pub(crate) document_hosts: DocumentHosts,
     /// Whether clients may register themselves (RFC 7591).
     pub(crate) registration: bool,
     pub(crate) access: AccessRule,

@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use mcp_login_core::client::{ClientAuthMethod, Registration, RegistrationRequest};
+use mcp_login_core::client::{Client, ClientAuthMethod, ClientKeys, Registration, RegistrationRequest};
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::{Secret, Timestamp};
 use serde::Serialize;
 
 use super::AuthorizationServer;
 use super::answer::{Body, JsonError, is_media_type, no_store};
+use crate::client::has_usable_key;
 use crate::store::backend::StoreError;
 use crate::store::records::{ClientRecord, GrantId, random_secret};
 
@@ -35,6 +36,8 @@ struct ClientInformation {
     client_uri: Option<String>,
     redirect_uris: Vec<String>,
     token_endpoint_auth_method: ClientAuthMethod,
+    #[serde(flatten)]
+    keys: Option<ClientKeys>,
     grant_types: [&'static str; 2],
     response_types: [&'static str; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,9 +61,10 @@ pub(crate) async fn post(
     let now = server.now();
     // An id in the order of time, like a grant's.
     let client_id = GrantId::new(now).as_str().to_owned();
-    let registration = RegistrationRequest::parse(&body?)?.check(client_id, &server.redirects)?;
-    let confidential = registration.client.token_endpoint_auth_method != ClientAuthMethod::None;
-    let secret = confidential.then(random_secret);
+    let registration =
+        RegistrationRequest::parse(&body?)?.check(client_id, &server.redirects, &server.document_hosts)?;
+    check_usable_key(&registration.client)?;
+    let secret = registration.client.auth_methods.has_secret().then(random_secret);
     let record = ClientRecord::new(registration.client.clone(), secret.as_ref(), now);
     if !server.store.insert_client(&record, server.lifetimes.client_unused(), now).await? {
         return Err(StoreError::Damaged("a new client's id is taken").into());
@@ -68,6 +72,17 @@ pub(crate) async fn post(
     tracing::info!(client_id = record.client.client_id, "a client has registered");
     let answer = ClientInformation::new(registration, secret, now);
     Ok((StatusCode::CREATED, no_store(), Json(answer)).into_response())
+}
+
+/// A client that registers keys with which it can never sign would find out only when it comes for tokens.
+fn check_usable_key(client: &Client) -> Result<(), OAuthError> {
+    match &client.keys {
+        Some(ClientKeys::Jwks(jwks)) if !has_usable_key(jwks) => Err(OAuthError::new(
+            ErrorCode::InvalidClientMetadata,
+            "none of the keys in jwks can sign with RS256, PS256, ES256 or EdDSA (Ed25519)",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), OAuthError> {
@@ -88,7 +103,8 @@ impl ClientInformation {
             client_name: client.client_name,
             client_uri: client.client_uri,
             redirect_uris: client.redirect_uris,
-            token_endpoint_auth_method: client.token_endpoint_auth_method,
+            token_endpoint_auth_method: client.auth_methods.preferred(),
+            keys: client.keys,
             grant_types: ["authorization_code", "refresh_token"],
             response_types: ["code"],
             application_type,

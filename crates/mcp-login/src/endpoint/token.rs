@@ -33,6 +33,9 @@ impl From<AuthenticationError> for JsonError {
                 Self::from(error).with_basic_challenge()
             }
             AuthenticationError::Refused { error, .. } => error.into(),
+            AuthenticationError::Unreachable { wait } => {
+                Self::unavailable("the client's keys cannot be fetched right now; try again", wait)
+            }
             AuthenticationError::Store(error) => error.into(),
         }
     }
@@ -74,11 +77,7 @@ fn check_grant_type(
         let description = "this grant_type is not offered; see grant_types_supported in the metadata";
         return Err(OAuthError::new(ErrorCode::UnsupportedGrantType, description));
     }
-    if !client.may_use(asked) {
-        let description = "this client may not use this grant_type";
-        return Err(OAuthError::new(ErrorCode::UnauthorizedClient, description));
-    }
-    Ok(())
+    client.check_may_use(asked)
 }
 
 /// The form of a request. Parameters in the query are refused, not ignored: they would stand in logs (OAuth 2.1 §3.2).

@@ -32,6 +32,11 @@ impl KeySet {
         Some(Self { keys: keys.iter().take(MAX_KEYS).filter_map(Key::read).collect() })
     }
 
+    /// Whether no key is left.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// The keys that may have made a signature with this header. Without a `kid` there must be exactly one.
     pub(super) fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Vec<&DecodingKey> {
         let fits = self.keys.iter().filter(|key| key.algorithms.contains(&algorithm));

@@ -12,12 +12,12 @@ use url::{Host, Url};
 
 use super::AuthServer;
 use crate::client::known::known_clients;
-use crate::client::{Clients, MetadataDocuments};
+use crate::client::{Clients, ConfiguredClients, KeySets, MetadataDocuments};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::AuthorizationServer;
 use crate::endpoint::rate_limit::AddressLimits;
 use crate::resource::{Challenge, Protection, Resource, Verifier};
-use crate::settings::{AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings};
+use crate::settings::{AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings, StaticClient};
 use crate::store::Store;
 use crate::upstream::{TrustedIssuer, Upstream};
 
@@ -43,6 +43,7 @@ pub struct AuthServerBuilder {
     metadata_documents: bool,
     metadata_document_hosts: Vec<String>,
     trusted_issuers: Vec<TrustedIssuer>,
+    static_clients: Vec<StaticClient>,
     clock: Arc<dyn Clock>,
 }
 
@@ -64,6 +65,7 @@ impl AuthServerBuilder {
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
             trusted_issuers: Vec::new(),
+            static_clients: Vec::new(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -154,8 +156,8 @@ impl AuthServerBuilder {
         self
     }
 
-    /// The hosts, each `host` or `host:port`, whose metadata documents are fetched even from private addresses and
-    /// without https: for closed networks and tests. All others have to be on the internet.
+    /// The hosts, each `host` or `host:port`, whose metadata documents and key sets are fetched even from private addresses
+    /// and without https: for closed networks and tests. All others have to be on the internet.
     #[must_use]
     pub fn metadata_document_hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.metadata_document_hosts = hosts.into_iter().map(Into::into).collect();
@@ -167,6 +169,13 @@ impl AuthServerBuilder {
     #[must_use]
     pub fn trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.trusted_issuers.push(issuer);
+        self
+    }
+
+    /// A client that is set up by hand, beside those that register or describe themselves.
+    #[must_use]
+    pub fn client(mut self, client: StaticClient) -> Self {
+        self.static_clients.push(client);
         self
     }
 
@@ -189,7 +198,8 @@ impl AuthServerBuilder {
             );
         }
         faults.extend(check_public_url(&self.public_url).err());
-        check_resources(&self.public_url, &self.resources, &mut faults);
+        let resources = check_resources(&self.public_url, &self.resources, &mut faults);
+        ConfiguredClients::check(&self.static_clients, &resources.all_scopes(), &mut faults);
         check_document_hosts(&self.metadata_document_hosts, &mut faults);
         for (n, issuer) in self.trusted_issuers.iter().enumerate() {
             let wrong = issuer.faults().into_iter();
@@ -227,19 +237,34 @@ impl AuthServerBuilder {
         let protections = protections.collect();
         let redirects = RedirectPolicy::new(&self.redirect_hosts, &self.redirect_schemes);
         let document_hosts = check_document_hosts(&self.metadata_document_hosts, &mut Vec::new());
-        let documents =
-            self.metadata_documents.then(|| MetadataDocuments::new(document_hosts, redirects.clone()));
-        let grant_types = vec![GrantType::AuthorizationCode, GrantType::RefreshToken];
+        let documents = self
+            .metadata_documents
+            .then(|| MetadataDocuments::new(document_hosts.clone(), redirects.clone()));
+        let clients = Clients {
+            store: store.clone(),
+            idle: self.lifetimes.client_idle(),
+            configured: ConfiguredClients::check(
+                &self.static_clients,
+                &resources.all_scopes(),
+                &mut Vec::new(),
+            ),
+            documents,
+            key_sets: KeySets::new(document_hosts.clone()),
+            issuer: self.public_url.clone(),
+            token_endpoint: format!("{}/token", self.public_url),
+        };
+        let grant_types = grant_types(&clients.configured, &self.trusted_issuers);
         let server = AuthorizationServer {
             origin: public_url.origin().ascii_serialization(),
             issuer: self.public_url,
             callback,
-            clients: Clients::new(store.clone(), self.lifetimes.client_idle(), documents),
+            clients,
             store,
             upstream,
             clock: self.clock,
             lifetimes: self.lifetimes,
             redirects,
+            document_hosts,
             registration: self.registration,
             access: self.access,
             resources,
@@ -257,6 +282,16 @@ fn with_missing(mut faults: Vec<String>) -> Vec<String> {
         faults.push("an upstream, a store and at least one resource are needed".to_owned());
     }
     faults
+}
+
+/// Two are always there; the others are where the operator has said who may use them.
+fn grant_types(configured: &ConfiguredClients, trusted_issuers: &[TrustedIssuer]) -> Vec<GrantType> {
+    let offered = |grant_type: &GrantType| match grant_type {
+        GrantType::AuthorizationCode | GrantType::RefreshToken => true,
+        GrantType::ClientCredentials => configured.any_may_use(*grant_type),
+        GrantType::JwtBearer => !trusted_issuers.is_empty(),
+    };
+    GrantType::ALL.into_iter().filter(offered).collect()
 }
 
 fn protection(

@@ -14,7 +14,7 @@ use super::http::Http;
 use super::identity::{Identity, Sources};
 use super::metadata::check_url;
 use super::provider::{Provider, preset};
-use crate::jwt::{JwtError, KeySet, UnverifiedJwt, unverified_issuer};
+use crate::jwt::{JwtError, KeySet, UnverifiedJwt};
 
 /// An identity provider that may vouch for people with identity assertions (ID-JAG).
 ///
@@ -128,9 +128,10 @@ fn callable(key: &'static str, url: &str) -> Result<Url, UpstreamError> {
     check_url(url).map_err(|fault| UpstreamError::Misconfigured(format!("{key}: {fault}")))
 }
 
-/// Which issuer an assertion says that it is from: only to find the key that proves it.
+/// The issuer that an assertion says it is from: only to find the key that proves it.
 pub(crate) fn named_issuer<'a>(issuers: &'a [TrustedIssuer], assertion: &str) -> Option<&'a TrustedIssuer> {
-    let named = unverified_issuer(assertion)?;
+    let claims = UnverifiedJwt::read(assertion).ok()?.unverified_claims()?;
+    let named = claims.get("iss")?.as_str()?;
     issuers.iter().find(|issuer| issuer.issuer == named)
 }
 

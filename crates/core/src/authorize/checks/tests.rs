@@ -24,7 +24,8 @@ fn client() -> Client {
         client_name: None,
         client_uri: None,
         redirect_uris: vec!["https://claude.ai/cb".into(), "http://localhost/cb".into()],
-        token_endpoint_auth_method: ClientAuthMethod::None,
+        auth_methods: ClientAuthMethod::None.into(),
+        keys: None,
     }
 }
 

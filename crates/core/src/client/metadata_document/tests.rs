@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::client::ClientKeys;
 
 const ID: &str = "https://client.example/oauth/client.json";
 
@@ -117,7 +118,11 @@ fn read(document: &Value) -> Result<Client, DocumentError> {
 }
 
 fn read_bytes(document: &[u8]) -> Result<Client, DocumentError> {
-    parse(ID).unwrap().read(document, &RedirectPolicy::new(["client.example", "localhost"], ["cursor"]))
+    parse(ID).unwrap().read(
+        document,
+        &RedirectPolicy::new(["client.example", "localhost"], ["cursor"]),
+        &DocumentHosts::default(),
+    )
 }
 
 #[test]
@@ -126,7 +131,7 @@ fn a_document_becomes_a_public_client() {
     assert_eq!(client.client_id, ID);
     assert_eq!(client.client_name.as_deref(), Some("Example"));
     assert_eq!(client.redirect_uris, ["http://localhost/callback", "https://client.example/callback"]);
-    assert_eq!(client.token_endpoint_auth_method, crate::client::ClientAuthMethod::None);
+    assert_eq!(client.auth_methods, ClientAuthMethod::None.into());
 }
 
 #[test]
@@ -209,28 +214,65 @@ fn secrets_and_private_keys_are_refused() {
 }
 
 #[test]
-fn none_has_to_be_among_the_auth_methods() {
-    let methods = |singular: Value, name: &str, plural: Value| {
-        let mut document = with(name, plural);
-        document["token_endpoint_auth_method"] = singular;
-        read(&document)
+fn a_method_that_works_here_has_to_be_among_the_auth_methods() {
+    use ClientAuthMethod::{None, PrivateKeyJwt};
+    let keys = "https://client.example/jwks.json";
+    let read = |singular: Option<Value>, plural: Option<(&str, Value)>, keys: Option<&str>| {
+        let mut document = document();
+        let members = document.as_object_mut().unwrap();
+        members.extend(singular.map(|method| ("token_endpoint_auth_method".to_owned(), method)));
+        members.extend(plural.map(|(name, methods)| (name.to_owned(), methods)));
+        members.extend(keys.map(|keys| ("jwks_uri".to_owned(), json!(keys))));
+        read(&document).map(|client| client.auth_methods)
     };
-    assert!(read(&with("token_endpoint_auth_method", json!("none"))).is_ok());
-    for wrong in [json!("private_key_jwt"), json!("client_secret_post"), json!("tls_client_auth"), json!(7)] {
-        assert_eq!(read(&with("token_endpoint_auth_method", wrong)), Err(DocumentError::AuthMethod));
+    let of = |methods: &[ClientAuthMethod]| Ok(AuthMethods::of(methods.iter().copied()).unwrap());
+    let (jwt, none) = (|| Some(json!("private_key_jwt")), || Some(json!("none")));
+    assert_eq!(read(Option::None, Option::None, Option::None), of(&[None]));
+    assert_eq!(read(none(), Option::None, Some(keys)), of(&[None]));
+    assert_eq!(read(jwt(), Option::None, Some(keys)), of(&[PrivateKeyJwt]));
+    assert_eq!(read(jwt(), Option::None, Option::None), Err(DocumentError::AuthMethod));
+    for wrong in [json!("client_secret_post"), json!("tls_client_auth"), json!(7), json!(null)] {
+        assert_eq!(read(Some(wrong), Option::None, Some(keys)), Err(DocumentError::AuthMethod));
     }
     for name in ["token_endpoint_auth_methods", "token_endpoint_auth_methods_supported"] {
+        let plural = |methods: Value| Some((name, methods));
         // As ChatGPT publishes it.
-        assert!(
-            methods(json!("private_key_jwt"), name, json!(["none", "private_key_jwt"])).is_ok(),
-            "{name}"
-        );
-        assert!(read(&with(name, json!(["none"]))).is_ok());
-        for wrong in [json!(["private_key_jwt"]), json!([]), json!("none"), json!(null)] {
-            assert_eq!(methods(json!("none"), name, wrong), Err(DocumentError::AuthMethod), "{name}");
+        let both = json!(["none", "private_key_jwt"]);
+        assert_eq!(read(jwt(), plural(both.clone()), Some(keys)), of(&[None, PrivateKeyJwt]), "{name}");
+        assert_eq!(read(jwt(), plural(both), Option::None), of(&[None]), "{name}");
+        assert_eq!(read(Option::None, plural(json!(["none"])), Some(keys)), of(&[None]), "{name}");
+        let only = || plural(json!(["private_key_jwt", "tls_client_auth"]));
+        assert_eq!(read(none(), only(), Some(keys)), of(&[PrivateKeyJwt]), "{name}");
+        assert_eq!(read(none(), only(), Option::None), Err(DocumentError::AuthMethod), "{name}");
+        for wrong in [json!(["tls_client_auth"]), json!([]), json!("none"), json!(null)] {
+            assert_eq!(read(none(), plural(wrong), Some(keys)), Err(DocumentError::AuthMethod), "{name}");
         }
-        let secret = methods(json!("client_secret_basic"), name, json!(["none", "client_secret_basic"]));
-        assert_eq!(secret, Err(DocumentError::AuthMethod), "{name}");
+        let secret = Some(json!("client_secret_basic"));
+        let methods = plural(json!(["none", "client_secret_basic"]));
+        assert_eq!(read(secret, methods, Some(keys)), Err(DocumentError::AuthMethod), "{name}");
+    }
+}
+
+#[test]
+fn the_keys_of_a_client_that_signs_are_kept() {
+    let signing = |name: &str, keys: Value| {
+        let mut document = with("token_endpoint_auth_method", json!("private_key_jwt"));
+        document[name] = keys;
+        document
+    };
+    let jwks = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "x", "y": "y"}]});
+    let kept = |name: &str, keys: Value| read(&signing(name, keys)).unwrap().keys.unwrap();
+    assert_eq!(kept("jwks", jwks.clone()), ClientKeys::Jwks(jwks.clone()));
+    let uri = "https://client.example/jwks.json";
+    assert_eq!(kept("jwks_uri", json!(uri)), ClientKeys::JwksUri(uri.parse().unwrap()));
+    let mut both = signing("jwks", jwks);
+    both["jwks_uri"] = json!(uri);
+    for wrong in [
+        both,
+        signing("jwks_uri", json!("http://client.example/jwks.json")),
+        signing("jwks", json!({"keys": []})),
+    ] {
+        assert!(matches!(read(&wrong), Err(DocumentError::Metadata(_))), "{wrong}");
     }
 }
 

@@ -137,3 +137,22 @@ fn only_https_leads_to_a_website() {
         assert!(any.check_allowed(&format!("https://{host}/x")).is_err(), "{host}");
     }
 }
+
+#[test]
+fn the_operators_own_word_goes_beyond_the_lists_but_not_beyond_what_is_safe() {
+    let policy = RedirectPolicy::unrestricted();
+    for fine in
+        ["https://any.example/cb", "http://127.0.0.1:5/cb", "http://localhost/cb", "com.example.app:/cb"]
+    {
+        assert_eq!(policy.check_allowed(fine), Ok(()), "{fine}");
+    }
+    for (wrong, error) in [
+        ("https://any.example/cb#f", RedirectUriError::Malformed),
+        ("https://u@any.example/cb", RedirectUriError::Malformed),
+        ("javascript:alert(1)", RedirectUriError::Malformed),
+        ("http://any.example/cb", RedirectUriError::InsecureHttp),
+        ("/cb", RedirectUriError::Malformed),
+    ] {
+        assert_eq!(policy.check_allowed(wrong), Err(error), "{wrong}");
+    }
+}

@@ -199,7 +199,7 @@ impl Default for BrowserSecret {
 }
 
 /// SHA-256 is enough for what has 256 random bits: there is nothing to guess.
-pub(super) fn hash(secret: &str) -> SecretHash {
+pub(crate) fn hash(secret: &str) -> SecretHash {
     SecretHash::new(Sha256::digest(secret.as_bytes()).into())
 }
 

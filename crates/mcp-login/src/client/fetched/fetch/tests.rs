@@ -31,14 +31,13 @@ fn named(host: &str) -> DocumentHosts {
     hosts
 }
 
-async fn fetch(url: &str, named: DocumentHosts, timeout: Duration) -> Result<Fetched, DocumentRefusal> {
-    let document = DocumentUrl::parse(url, &named).unwrap();
-    Fetcher::new(named, timeout).fetch(&document).await
+async fn fetch(url: &str, named: DocumentHosts, timeout: Duration) -> Result<Fetched, FetchError> {
+    Fetcher::new(Reach::Internet(named), 1024, timeout).fetch(&url.parse().unwrap()).await
 }
 
-fn reason(result: Result<Fetched, DocumentRefusal>) -> &'static str {
+fn reason(result: Result<Fetched, FetchError>) -> &'static str {
     match result {
-        Err(DocumentRefusal::Unreachable(reason)) => reason,
+        Err(FetchError::Unreachable(reason)) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -83,6 +82,27 @@ async fn a_named_host_does_not_open_another_port_or_name() {
         assert_eq!(reason(fetch(&url, named("127.0.0.1:1"), TIMEOUT).await), NOT_PUBLIC);
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn no_more_is_read_than_a_document_may_have() {
+    let says = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n";
+    let (address, _) = server(Box::leak(format!("{says}{}", "x".repeat(1025)).into_boxed_str())).await;
+    let url = format!("http://{address}/jwks.json");
+    let fetched = fetch(&url, named(&address.to_string()), TIMEOUT).await;
+    assert_eq!(fetched.unwrap_err(), FetchError::Wrong(WrongAnswer::TooLarge));
+}
+
+/// Where the operator says, even when strangers may not.
+#[tokio::test]
+async fn the_operators_own_word_leads_anywhere() {
+    let says = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let (address, _) = server(says).await;
+    let url = format!("http://{address}/jwks.json").parse().unwrap();
+    let fetched = Fetcher::new(Reach::Anywhere, 1024, TIMEOUT).fetch(&url).await;
+    assert_eq!(fetched.unwrap().body, b"{}");
+    let strange = Fetcher::new(Reach::Internet(DocumentHosts::default()), 1024, TIMEOUT).fetch(&url).await;
+    assert_eq!(strange.unwrap_err(), FetchError::Unreachable(NOT_PUBLIC));
 }
 
 #[test]

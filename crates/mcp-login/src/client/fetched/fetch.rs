@@ -1,20 +1,17 @@
 //! Fetching a document from an address that a stranger chose: https, no redirects, no proxy, public addresses only, and
-//! bounds on time and size (draft §6.5, §6.6).
+//! bounds on time and size (draft-ietf-oauth-client-id-metadata-document-00 §6.5, §6.6).
 
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mcp_login_core::client::metadata_document::{MAX_DOCUMENT_LENGTH, is_public_address};
-use mcp_login_core::client::{DocumentError, DocumentHosts, DocumentUrl};
-use mcp_login_core::error::OAuthError;
+use mcp_login_core::client::DocumentHosts;
+use mcp_login_core::client::metadata_document::is_public_address;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use reqwest::{ClientBuilder, Response, StatusCode, redirect};
-use url::Host;
-
-use super::DocumentRefusal;
+use url::{Host, Url};
 
 /// How long one fetch may take, from the name to the last byte.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,55 +30,89 @@ pub(super) struct Fetched {
     pub(super) max_age: Duration,
 }
 
-/// Two HTTP clients, made on first use: one for the internet, one for the hosts that the operator has named.
+/// Why nothing was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FetchError {
+    /// Nobody knows what is there. The reason is for the log.
+    Unreachable(&'static str),
+    /// There is something else.
+    Wrong(WrongAnswer),
+}
+
+/// What is there instead of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrongAnswer {
+    /// Nothing.
+    Missing,
+    /// The way to somewhere else.
+    Redirect,
+    /// Not JSON.
+    ContentType,
+    /// More than any honest document.
+    TooLarge,
+}
+
+/// Where a fetcher may go.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// Wherever a stranger says: the internet, and the hosts that the operator has named.
+    Internet(DocumentHosts),
+    /// Wherever the operator says.
+    Anywhere,
+}
+
+/// Two HTTP clients, made on first use: one for the internet, one for where the operator vouches.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    named: DocumentHosts,
+    reach: Reach,
     timeout: Duration,
+    max_length: usize,
     public_client: OnceLock<Option<reqwest::Client>>,
     named_client: OnceLock<Option<reqwest::Client>>,
 }
 
 impl Fetcher {
-    pub(super) fn new(named: DocumentHosts, timeout: Duration) -> Self {
-        Self { named, timeout, public_client: OnceLock::new(), named_client: OnceLock::new() }
+    pub(super) fn new(reach: Reach, max_length: usize, timeout: Duration) -> Self {
+        let (public_client, named_client) = (OnceLock::new(), OnceLock::new());
+        Self { reach, timeout, max_length, public_client, named_client }
     }
 
-    pub(super) const fn named(&self) -> &DocumentHosts {
-        &self.named
-    }
-
-    pub(super) async fn fetch(&self, document: &DocumentUrl) -> Result<Fetched, DocumentRefusal> {
-        let client = self.client_for(document)?;
-        let request = client.get(document.url().clone()).header(ACCEPT, "application/json");
+    /// The JSON that is there.
+    pub(super) async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let client = self.client_for(url)?;
+        let request = client.get(url.clone()).header(ACCEPT, "application/json");
         let response = request.send().await.map_err(|error| unreachable(&error))?;
         check_status(response.status())?;
         if !is_json(&response) {
-            return Err(refused("the client's metadata document is not served as application/json"));
+            return Err(FetchError::Wrong(WrongAnswer::ContentType));
         }
         let max_age = max_age(&response);
-        Ok(Fetched { body: read(response).await?, max_age })
+        Ok(Fetched { body: read(response, self.max_length).await?, max_age })
     }
 
-    fn client_for(&self, document: &DocumentUrl) -> Result<&reqwest::Client, DocumentRefusal> {
-        let client = if self.named.contains(document.url()) {
+    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, FetchError> {
+        let vouched = match &self.reach {
+            Reach::Anywhere => true,
+            Reach::Internet(named) => named.contains(url),
+        };
+        let client = if vouched {
             self.named_client.get_or_init(|| self.build(|builder| builder))
         } else {
             // The HTTP client asks no resolver for a host that is an address.
-            let literal = match document.url().host() {
+            let literal = match url.host() {
                 Some(Host::Ipv4(address)) => Some(address.into()),
                 Some(Host::Ipv6(address)) => Some(address.into()),
                 _ => None,
             };
             if literal.is_some_and(|address| !is_public_address(address)) {
-                return Err(DocumentRefusal::Unreachable(NOT_PUBLIC));
+                return Err(FetchError::Unreachable(NOT_PUBLIC));
             }
             self.public_client.get_or_init(|| {
                 self.build(|builder| builder.https_only(true).dns_resolver(Arc::new(PublicAddresses)))
             })
         };
         let no_tls = "TLS cannot be set up on this machine (are CA certificates installed?)";
-        client.as_ref().ok_or(DocumentRefusal::Unreachable(no_tls))
+        client.as_ref().ok_or(FetchError::Unreachable(no_tls))
     }
 
     fn build(&self, finish: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Option<reqwest::Client> {
@@ -120,13 +151,9 @@ impl Resolve for PublicAddresses {
     }
 }
 
-fn refused(description: &'static str) -> DocumentRefusal {
-    DocumentRefusal::Invalid(OAuthError::invalid_client(description))
-}
-
-fn unreachable(error: &reqwest::Error) -> DocumentRefusal {
+fn unreachable(error: &reqwest::Error) -> FetchError {
     let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-    DocumentRefusal::Unreachable(if causes.any(<dyn Error>::is::<NotPublic>) {
+    FetchError::Unreachable(if causes.any(<dyn Error>::is::<NotPublic>) {
         NOT_PUBLIC
     } else if error.is_timeout() {
         "its host did not answer in time"
@@ -139,22 +166,20 @@ fn unreachable(error: &reqwest::Error) -> DocumentRefusal {
 
 /// A host that says that there is no document, or sends us on, has answered. One that is out of order, or lets no
 /// programs in today (which large sites do by address), has not.
-fn check_status(status: StatusCode) -> Result<(), DocumentRefusal> {
+fn check_status(status: StatusCode) -> Result<(), FetchError> {
     match status {
         StatusCode::OK => Ok(()),
         StatusCode::UNAUTHORIZED
         | StatusCode::FORBIDDEN
         | StatusCode::REQUEST_TIMEOUT
         | StatusCode::TOO_MANY_REQUESTS => {
-            Err(DocumentRefusal::Unreachable("its host does not give it to this server"))
+            Err(FetchError::Unreachable("its host does not give it to this server"))
         }
         status if status.is_server_error() => {
-            Err(DocumentRefusal::Unreachable("its host answered with a server error"))
+            Err(FetchError::Unreachable("its host answered with a server error"))
         }
-        status if status.is_redirection() => {
-            Err(refused("the client_id leads to a redirect and not to a metadata document"))
-        }
-        _ => Err(refused("there is no metadata document at the address that the client_id is")),
+        status if status.is_redirection() => Err(FetchError::Wrong(WrongAnswer::Redirect)),
+        _ => Err(FetchError::Wrong(WrongAnswer::Missing)),
     }
 }
 
@@ -165,11 +190,11 @@ fn is_json(response: &Response) -> bool {
     media_type == "application/json" || media_type.ends_with("+json")
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, DocumentRefusal> {
+async fn read(mut response: Response, max_length: usize) -> Result<Vec<u8>, FetchError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-        if body.len() + chunk.len() > MAX_DOCUMENT_LENGTH {
-            return Err(DocumentRefusal::Invalid(DocumentError::TooLarge.into()));
+        if body.len() + chunk.len() > max_length {
+            return Err(FetchError::Wrong(WrongAnswer::TooLarge));
         }
         body.extend_from_slice(&chunk);
     }
