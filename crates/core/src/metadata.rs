@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::client::ClientAuthMethod;
+use crate::dpop::SIGNING_ALGORITHMS;
 use crate::pkce;
 use crate::scope::{OFFLINE_ACCESS, Scopes};
 
@@ -26,6 +27,8 @@ pub struct AuthorizationServerMetadata {
     authorization_response_iss_parameter_supported: bool,
     /// draft-ietf-oauth-client-id-metadata-document-00 §5.
     client_id_metadata_document_supported: bool,
+    /// RFC 9449 §5.1.
+    dpop_signing_alg_values_supported: [&'static str; SIGNING_ALGORITHMS.len()],
 }
 
 impl AuthorizationServerMetadata {
@@ -49,6 +52,7 @@ impl AuthorizationServerMetadata {
             code_challenge_methods_supported: [pkce::S256],
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: metadata_documents,
+            dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
         }
     }
 }
@@ -60,6 +64,7 @@ pub struct ProtectedResourceMetadata {
     authorization_servers: [String; 1],
     scopes_supported: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
+    dpop_signing_alg_values_supported: [&'static str; SIGNING_ALGORITHMS.len()],
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<String>,
 }
@@ -73,6 +78,7 @@ impl ProtectedResourceMetadata {
             authorization_servers: [issuer.to_owned()],
             scopes_supported: scopes.iter().map(str::to_owned).collect(),
             bearer_methods_supported: ["header"],
+            dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
             resource_name: name.map(str::to_owned),
         }
     }

@@ -6,6 +6,7 @@ pub mod response;
 use serde::{Deserialize, Serialize};
 
 use crate::client::VerifiedRedirectUri;
+use crate::dpop::JwkThumbprint;
 use crate::pkce::CodeChallenge;
 use crate::scope::Scopes;
 
@@ -27,4 +28,7 @@ pub struct AuthorizationRequest {
     pub resource: String,
     /// What the client's verifier has to fit (RFC 7636).
     pub code_challenge: CodeChallenge,
+    /// The key that the code is to be bound to (RFC 9449 §10).
+    #[serde(default)]
+    pub dpop_jkt: Option<JwkThumbprint>,
 }
