@@ -5,6 +5,7 @@ mod issue;
 mod refresh_token;
 
 use mcp_login_core::Timestamp;
+use mcp_login_core::dpop::JwkThumbprint;
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::GrantError;
 use mcp_login_core::token::{TokenRequest, TokenResponse};
@@ -25,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(crate) store: &'a Store,
     pub(crate) lifetimes: &'a Lifetimes,
     pub(crate) now: Timestamp,
+    /// The key that the client has proved to hold: what the new access token is bound to (RFC 9449 §5).
+    pub(crate) dpop: Option<JwkThumbprint>,
 }
 
 /// Why there are no tokens.
