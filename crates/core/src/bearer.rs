@@ -1,4 +1,4 @@
-//! The `Authorization: Bearer` request header (RFC 6750 §2.1).
+//! The `Authorization` request header with the schemes `Bearer` (RFC 6750 §2.1) and `DPoP` (RFC 9449 §7.1).
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN_LENGTH: usize = 4096;
@@ -10,6 +10,8 @@ pub enum Authorization<'a> {
     Absent,
     /// A bearer token.
     Bearer(&'a str),
+    /// A token that is bound to a key, of which the `DPoP` header has the proof.
+    Dpop(&'a str),
     /// Something else, or more than one: never taken for an anonymous caller.
     Unusable,
 }
@@ -23,17 +25,21 @@ impl<'a> Authorization<'a> {
             return Self::Unusable;
         }
         let Ok(value) = std::str::from_utf8(value) else { return Self::Unusable };
-        match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                let token = token.trim_matches(' ');
-                if is_b64token(token) { Self::Bearer(token) } else { Self::Unusable }
-            }
-            _ => Self::Unusable,
+        let Some((scheme, token)) = value.split_once(' ') else { return Self::Unusable };
+        let token = token.trim_matches(' ');
+        if !is_b64token(token) {
+            Self::Unusable
+        } else if scheme.eq_ignore_ascii_case("bearer") {
+            Self::Bearer(token)
+        } else if scheme.eq_ignore_ascii_case("dpop") {
+            Self::Dpop(token)
+        } else {
+            Self::Unusable
         }
     }
 }
 
-/// `b64token`, RFC 6750 §2.1.
+/// `b64token`, RFC 6750 §2.1; RFC 9449 §7.1 calls the same `token68`.
 fn is_b64token(token: &str) -> bool {
     let body = token.trim_end_matches('=');
     token.len() <= MAX_TOKEN_LENGTH
@@ -56,16 +62,30 @@ mod tests {
         assert_eq!(parse(&[]), Authorization::Absent);
         assert_eq!(parse(&["Bearer abc"]), Authorization::Bearer("abc"));
         assert_eq!(parse(&["bEARER  a-._~+/9=="]), Authorization::Bearer("a-._~+/9=="));
+        assert_eq!(parse(&["DPoP abc"]), Authorization::Dpop("abc"));
+        assert_eq!(parse(&["dpop  a-._~+/9=="]), Authorization::Dpop("a-._~+/9=="));
     }
 
     #[test]
     fn anything_else_is_unusable() {
-        for value in
-            ["", "Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Basic abc", "abc", "Bearer =", "Bearer ü"]
-        {
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Bearer a,b",
+            "Basic abc",
+            "abc",
+            "Bearer =",
+            "Bearer ü",
+            "DPoP",
+            "DPoP a b",
+            "DPoPa abc",
+        ] {
             assert_eq!(parse(&[value]), Authorization::Unusable, "{value}");
         }
         assert_eq!(parse(&["Bearer a", "Bearer a"]), Authorization::Unusable);
+        assert_eq!(parse(&["Bearer a", "DPoP a"]), Authorization::Unusable);
         let long = format!("Bearer {}", "a".repeat(MAX_TOKEN_LENGTH + 1));
         assert_eq!(parse(&[&long]), Authorization::Unusable);
     }

@@ -6,6 +6,7 @@
 pub mod authorize;
 pub mod bearer;
 pub mod client;
+pub mod dpop;
 pub mod error;
 pub mod grant;
 pub mod mcp;

@@ -1,12 +1,16 @@
 //! The grant under random sequences of operations, beside a model that is written down another way.
 //!
-//! Whatever the order: a code has one winner, an ended grant gives nothing, no scope widens, and a retry within the
-//! window gets the answer that it missed.
+//! Whatever the order: a code has one winner, an ended grant gives nothing, no scope widens, a retry within the
+//! window gets the answer that it missed, and nobody gets a token for a key that he has not proved, nor one without a
+//! key where there was one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp_login_core::client::{RedirectPolicy, redirect_uri::check_redirect_uri};
+use mcp_login_core::dpop::JwkThumbprint;
 use mcp_login_core::grant::{
     AccessToken, Active, CodeIssued, GrantError, Issued, Login, MAX_ACCESS_TOKENS, PresentedClient,
     PresentedCode, PresentedRefreshToken, RefreshStep, RefreshToken, Sealed, SecretHash, User,
@@ -30,12 +34,14 @@ enum Operation {
     Exchange {
         right_verifier: bool,
         right_client: bool,
+        key: Key,
     },
     /// One of the refresh tokens given so far, counted from the newest, or a made-up one of the right or wrong lineage.
     Refresh {
         token: Token,
         right_client: bool,
         scope: Option<&'static str>,
+        key: Key,
     },
     RevokeAccess {
         newest: usize,
@@ -46,10 +52,17 @@ enum Operation {
     },
 }
 
+/// The key that was proved, by its number.
+type Key = Option<u8>;
+
 #[derive(Debug, Clone, Copy)]
 enum Token {
     Given { from_newest: usize },
     MadeUp { right_lineage: bool },
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof![4 => Just(None), 5 => Just(Some(1)), 1 => Just(Some(2))]
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -65,10 +78,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     ];
     let wait = prop::sample::select(vec![1, 30, 59, 60, 61, 299, 300, 3599, 3600, 50_000, 86_400]);
     prop_oneof![
-        2 => (mostly(), mostly())
-            .prop_map(|(right_verifier, right_client)| Operation::Exchange { right_verifier, right_client }),
-        6 => (token, mostly(), scope)
-            .prop_map(|(token, right_client, scope)| Operation::Refresh { token, right_client, scope }),
+        2 => (mostly(), mostly(), key()).prop_map(|(right_verifier, right_client, key)| {
+            Operation::Exchange { right_verifier, right_client, key }
+        }),
+        6 => (token, mostly(), scope, key())
+            .prop_map(|(token, right_client, scope, key)| Operation::Refresh { token, right_client, scope, key }),
         1 => (0_usize..4).prop_map(|newest| Operation::RevokeAccess { newest }),
         1 => Just(Operation::Prune),
         3 => wait.prop_map(|seconds| Operation::Wait { seconds }),
@@ -81,8 +95,8 @@ fn hash(kind: u8, n: usize) -> SecretHash {
     SecretHash::new(digest)
 }
 
-fn client(right: bool) -> PresentedClient<'static> {
-    PresentedClient { id: if right { "client" } else { "other" }, authenticated: false }
+fn thumbprint(key: Key) -> Option<JwkThumbprint> {
+    key.map(|n| JwkThumbprint::parse(&URL_SAFE_NO_PAD.encode([n; 32])).unwrap())
 }
 
 fn sealed(n: usize) -> Sealed {
@@ -110,8 +124,12 @@ struct Model {
     current_until: u64,
     /// Until when the one before it is answered again.
     previous_until: Option<u64>,
-    /// Number, scope and end of every access token that has not been revoked, replaced or cleared away.
-    access: Vec<(usize, String, u64)>,
+    /// Number, scope, key and end of every access token that has not been revoked, replaced or cleared away.
+    access: Vec<(usize, String, Key, u64)>,
+    /// The key without which a refresh token is of no use.
+    refresh_key: Key,
+    /// The key that the newest pair was given for.
+    newest_key: Key,
     exchanged: bool,
     ended: bool,
 }
@@ -119,6 +137,10 @@ struct Model {
 struct Run {
     grant: Grant,
     model: Model,
+    /// Whether the client authenticates.
+    authenticated: bool,
+    /// The key that the code is for.
+    code_key: Key,
 }
 
 fn at(seconds: u64) -> Timestamp {
@@ -126,7 +148,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(authenticated: bool, code_key: Key) -> Self {
         let policy = RedirectPolicy::new(["127.0.0.1"], [""; 0]);
         let issued = CodeIssued {
             login: Login {
@@ -137,7 +159,7 @@ impl Run {
                 claims: sealed(0),
                 upstream_tokens: Some(sealed(0)),
                 upstream_ended: false,
-                confidential: false,
+                confidential: authenticated,
                 logged_in_at: at(0),
             },
             code: hash(0, CODE),
@@ -145,18 +167,37 @@ impl Run {
             redirect_uri: check_redirect_uri(Some(REDIRECT_URI), &[REDIRECT_URI.to_owned()], &policy)
                 .unwrap(),
             code_challenge: CodeChallenge::of(VERIFIER),
+            dpop_jkt: thumbprint(code_key),
             expires_at: at(CODE_TTL),
         };
-        Self { grant: Grant::Code(issued), model: Model::default() }
+        Self { grant: Grant::Code(issued), model: Model::default(), authenticated, code_key }
+    }
+
+    fn client(&self, right: bool) -> PresentedClient<'static> {
+        PresentedClient { id: if right { "client" } else { "other" }, authenticated: self.authenticated }
+    }
+
+    /// What is wrong with this key for something that is bound to that one.
+    fn key_error(bound: Key, key: Key) -> Option<GrantError> {
+        match (bound, key) {
+            (Some(_), None) => Some(GrantError::ProofMissing),
+            (Some(bound), Some(key)) if bound != key => Some(GrantError::OtherKey),
+            _ => None,
+        }
     }
 
     /// A new pair, as the grant gets it, and in the model.
-    fn issue(&mut self, scope: &Scopes) -> Issued {
+    fn issue(&mut self, scope: &Scopes, key: Key) -> Issued {
         let (n, now) = (self.model.pairs + 1, self.model.now);
         self.model.pairs = n;
         self.model.current_until = now + REFRESH_TTL;
-        self.model.access.retain(|(_, _, until)| now < *until);
-        self.model.access.push((n, scope.to_string(), now + ACCESS_TTL));
+        self.model.access.retain(|(_, _, _, until)| now < *until);
+        self.model.access.push((n, scope.to_string(), key, now + ACCESS_TTL));
+        self.model.newest_key = key;
+        if !self.authenticated && self.model.refresh_key.is_none() {
+            self.model.refresh_key = key;
+        }
+        let refresh_jkt = self.client(true).refresh_token_jkt(thumbprint(key));
         let excess = self.model.access.len().saturating_sub(MAX_ACCESS_TOKENS);
         self.model.access.drain(..excess);
         Issued {
@@ -165,11 +206,13 @@ impl Run {
                 wrapped_key: sealed(n),
                 scope: scope.clone(),
                 expires_at: at(now + ACCESS_TTL),
+                jkt: thumbprint(key),
             },
             refresh: RefreshToken {
                 hash: hash(2, n),
                 wrapped_key: sealed(n),
                 expires_at: at(now + REFRESH_TTL),
+                jkt: refresh_jkt,
             },
         }
     }
@@ -179,8 +222,9 @@ impl Run {
         self.model.ended = true;
     }
 
-    fn exchange(&mut self, right_verifier: bool, right_client: bool) {
-        let client = client(right_client);
+    fn exchange(&mut self, right_verifier: bool, right_client: bool, key: Key) {
+        let client = self.client(right_client);
+        let right_key = Self::key_error(self.code_key, key).is_none();
         match std::mem::replace(&mut self.grant, Grant::Ended) {
             Grant::Code(issued) => {
                 let verifier = Secret::new(if right_verifier { VERIFIER.to_owned() } else { "x".repeat(43) });
@@ -190,23 +234,24 @@ impl Run {
                     redirect_uri: Some(REDIRECT_URI),
                     code_verifier: &verifier,
                     resource: None,
+                    jkt: thumbprint(key),
                 };
-                let good = right_verifier && right_client && self.model.now < CODE_TTL;
+                let good = right_verifier && right_client && right_key && self.model.now < CODE_TTL;
                 assert_eq!(issued.check(&presented, at(self.model.now)).is_ok(), good);
                 if good {
                     assert!(!self.model.exchanged, "one winner");
                     self.model.exchanged = true;
-                    let tokens = self.issue(&scopes(GRANTED));
+                    let tokens = self.issue(&scopes(GRANTED), key);
                     self.grant = Grant::Active(issued.exchange(hash(3, 0), tokens));
                 } else {
                     self.grant = Grant::Code(issued);
                 }
             }
             Grant::Active(active) => {
-                let error = active.check_code(hash(0, CODE), client);
-                assert_eq!(error == GrantError::Replayed, right_client);
+                let error = active.check_code(hash(0, CODE), client, thumbprint(key));
+                assert_eq!(error == GrantError::Replayed, right_client && right_key);
                 self.grant = Grant::Active(active);
-                if right_client {
+                if right_client && right_key {
                     self.end();
                 }
             }
@@ -214,7 +259,7 @@ impl Run {
         }
     }
 
-    fn refresh(&mut self, token: Token, right_client: bool, asked: Option<&str>) {
+    fn refresh(&mut self, token: Token, right_client: bool, asked: Option<&str>, key: Key) {
         let Grant::Active(mut active) = std::mem::replace(&mut self.grant, Grant::Ended) else {
             assert!(self.model.ended || !self.model.exchanged);
             return;
@@ -232,9 +277,10 @@ impl Run {
         let presented = PresentedRefreshToken {
             hash: presented_hash,
             lineage,
-            client: client(right_client),
+            client: self.client(right_client),
             resource: None,
             scope: asked_scopes.as_ref(),
+            jkt: thumbprint(key),
         };
         let step = active.check_refresh(&presented, at(now));
         let granted = scopes(GRANTED);
@@ -246,10 +292,14 @@ impl Run {
             Err(GrantError::OtherClient)
         } else if now >= self.model.current_until {
             Err(GrantError::Unknown)
+        } else if let Some(error) = Self::key_error(self.model.refresh_key, key) {
+            Err(error)
         } else if age != Some(0) && !repeats {
             Err(GrantError::Replayed)
         } else if wider {
             Err(GrantError::WiderScope)
+        } else if age == Some(1) && self.model.newest_key != key {
+            Err(GrantError::OtherKey)
         } else {
             Ok(())
         };
@@ -269,7 +319,7 @@ impl Run {
             (Ok(RefreshStep::Rotate { scope, .. }), Ok(())) => {
                 assert_eq!(age, Some(0));
                 assert!(granted.covers(&scope), "no wider than granted");
-                let issued = self.issue(&scope);
+                let issued = self.issue(&scope, key);
                 active.rotate(issued, sealed(self.model.pairs), Duration::from_secs(WINDOW), at(now));
                 self.model.previous_until = Some(now + WINDOW);
                 self.grant = Grant::Active(active);
@@ -280,14 +330,16 @@ impl Run {
 
     fn apply(&mut self, operation: &Operation) {
         match *operation {
-            Operation::Exchange { right_verifier, right_client } => {
-                self.exchange(right_verifier, right_client);
+            Operation::Exchange { right_verifier, right_client, key } => {
+                self.exchange(right_verifier, right_client, key);
             }
-            Operation::Refresh { token, right_client, scope } => self.refresh(token, right_client, scope),
+            Operation::Refresh { token, right_client, scope, key } => {
+                self.refresh(token, right_client, scope, key);
+            }
             Operation::RevokeAccess { newest } => {
                 let nth = self.model.access.len().checked_sub(newest + 1);
                 if let (Grant::Active(active), Some(nth)) = (&mut self.grant, nth) {
-                    let (n, _, _) = self.model.access.remove(nth);
+                    let (n, ..) = self.model.access.remove(nth);
                     active.revoke_access_token(hash(1, n));
                 }
             }
@@ -309,9 +361,12 @@ impl Run {
                 Grant::Active(active) => active.access_token(hash(1, n), at(now)),
                 Grant::Code(_) | Grant::Ended => None,
             };
-            let expected = self.model.access.iter().find(|(held, _, until)| *held == n && now < *until);
-            let expected = expected.filter(|_| !self.model.ended).map(|(_, scope, _)| scope.clone());
-            assert_eq!(found.map(|token| token.scope.to_string()), expected, "access token {n}");
+            let expected = self.model.access.iter().find(|(held, _, _, until)| *held == n && now < *until);
+            let expected = expected
+                .filter(|_| !self.model.ended)
+                .map(|(_, scope, key, _)| (scope.clone(), thumbprint(*key)));
+            let found = found.map(|token| (token.scope.to_string(), token.jkt));
+            assert_eq!(found, expected, "access token {n}");
         }
     }
 }
@@ -320,10 +375,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sequence_of_operations_breaks_a_grant(operations in prop::collection::vec(operation(), 1..120)) {
-        let mut run = Run::new();
+    fn no_sequence_of_operations_breaks_a_grant(
+        operations in prop::collection::vec(operation(), 1..120),
+        authenticated in any::<bool>(),
+        code_key in key(),
+        first_key in key(),
+    ) {
+        let mut run = Run::new(authenticated, code_key);
         // Most sequences should get past the code.
-        run.apply(&Operation::Exchange { right_verifier: true, right_client: operations.len() % 10 != 0 });
+        let right_client = operations.len() % 10 != 0;
+        run.apply(&Operation::Exchange { right_verifier: true, right_client, key: code_key.or(first_key) });
         for operation in &operations {
             run.apply(operation);
         }

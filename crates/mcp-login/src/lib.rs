@@ -5,6 +5,7 @@
 
 mod client;
 pub mod clock;
+mod dpop;
 mod endpoint;
 mod grant_type;
 mod jwt;

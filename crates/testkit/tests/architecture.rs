@@ -8,16 +8,20 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// In the library, what a room may know of the others. `server` puts everything together and may know all of them.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("jwt", &[]),
     ("store", &[]),
+    ("dpop", &["jwt", "store"]),
     ("upstream", &["jwt"]),
     ("page", &[]),
     ("clock", &[]),
     ("client", &["jwt", "settings", "store"]),
     ("grant_type", &["client", "store", "settings", "upstream"]),
-    ("endpoint", &["client", "clock", "grant_type", "page", "settings", "store", "telemetry", "upstream"]),
-    ("resource", &["clock", "store", "telemetry", "upstream"]),
+    (
+        "endpoint",
+        &["client", "clock", "dpop", "grant_type", "page", "settings", "store", "telemetry", "upstream"],
+    ),
+    ("resource", &["clock", "dpop", "store", "telemetry", "upstream"]),
     ("rmcp", &["resource"]),
 ];
 

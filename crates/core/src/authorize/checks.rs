@@ -7,6 +7,7 @@ use super::AuthorizationRequest;
 use crate::client::{
     Client, RedirectPolicy, RedirectUriError, VerifiedRedirectUri, redirect_uri::check_redirect_uri,
 };
+use crate::dpop::JwkThumbprint;
 use crate::error::{ErrorCode, OAuthError};
 use crate::params::Params;
 use crate::pkce::{self, CodeChallenge};
@@ -81,18 +82,20 @@ struct Findings {
     resource: String,
     scope: Scopes,
     code_challenge: Option<CodeChallenge>,
+    dpop_jkt: Option<JwkThumbprint>,
     prompt_consent: bool,
 }
 
 type Check = fn(&Params, &Context<'_>, &mut Findings) -> Result<(), OAuthError>;
 
 /// The table. `state` comes first, because every later refusal has to return it.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     check_state,
     check_request_object,
     check_response_type,
     check_response_mode,
     check_code_challenge,
+    check_dpop_jkt,
     check_resource,
     check_scope,
     check_prompt,
@@ -122,6 +125,7 @@ pub fn check_request(
         resource: findings.resource,
         code_challenge,
         confidential: false,
+        dpop_jkt: findings.dpop_jkt,
     };
     Ok(Checked { request, prompt_consent: findings.prompt_consent })
 }
@@ -183,6 +187,14 @@ fn check_code_challenge(params: &Params, _: &Context<'_>, findings: &mut Finding
         OAuthError::invalid_request("code_challenge is not 43 characters of base64url (RFC 7636 section 4.2)")
     })?;
     findings.code_challenge = Some(challenge);
+    Ok(())
+}
+
+/// RFC 9449 §10.
+fn check_dpop_jkt(params: &Params, _: &Context<'_>, findings: &mut Findings) -> Result<(), OAuthError> {
+    findings.dpop_jkt = params.one("dpop_jkt")?.map(JwkThumbprint::parse).transpose().map_err(|_| {
+        OAuthError::invalid_request("dpop_jkt is not the SHA-256 thumbprint of a key (RFC 9449 section 10)")
+    })?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod response;
 use serde::{Deserialize, Serialize};
 
 use crate::client::VerifiedRedirectUri;
+use crate::dpop::JwkThumbprint;
 use crate::pkce::CodeChallenge;
 use crate::scope::Scopes;
 
@@ -30,4 +31,7 @@ pub struct AuthorizationRequest {
     /// Who asks has to authenticate when it comes for tokens.
     #[serde(default)]
     pub confidential: bool,
+    /// The key that the code is to be bound to (RFC 9449 §10).
+    #[serde(default)]
+    pub dpop_jkt: Option<JwkThumbprint>,
 }

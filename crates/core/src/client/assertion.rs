@@ -10,9 +10,6 @@ use crate::timestamp::Timestamp;
 
 /// The one `client_assertion_type` there is for a JWT (RFC 7523 §2.2).
 pub const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// What an assertion may be signed with (RFC 8414 §2: never `none`). Public keys only: a hash of a shared secret proves
-/// no more than the secret itself.
-pub const SIGNING_ALGORITHMS: [&str; 4] = ["RS256", "ES256", "PS256", "EdDSA"];
 /// The furthest that `exp` may lie ahead: as long as that, every assertion that was used has to be remembered.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// How far the clocks of a client and of this server may be apart.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GrantError, Login, PresentedClient, Sealed, SecretHash};
+use super::{GrantError, Login, PresentedClient, Sealed, SecretHash, check_key};
+use crate::dpop::JwkThumbprint;
 use crate::scope::Scopes;
 use crate::timestamp::Timestamp;
 
@@ -19,6 +20,9 @@ pub struct Active {
     /// `None` where no code led here.
     #[serde(default)]
     spent_code: Option<SecretHash>,
+    /// The key that the code was bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spent_code_jkt: Option<JwkThumbprint>,
     /// `None` for a grant that ends with its access token.
     #[serde(default)]
     refresh: Option<RefreshFamily>,
@@ -43,6 +47,9 @@ pub struct RefreshToken {
     pub wrapped_key: Sealed,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// The key without which it is of no use (RFC 9449 §5). Once there is one, all its successors have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<JwkThumbprint>,
 }
 
 /// The one before it.
@@ -51,6 +58,9 @@ struct PreviousRefreshToken {
     hash: SecretHash,
     successor: Sealed,
     until: Timestamp,
+    /// The key that the successor's access token is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    successor_jkt: Option<JwkThumbprint>,
 }
 
 /// An access token.
@@ -64,6 +74,17 @@ pub struct AccessToken {
     pub scope: Scopes,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// The key without which it is of no use: `cnf.jkt` (RFC 9449 §6). `None` for a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<JwkThumbprint>,
+}
+
+impl AccessToken {
+    /// How it is to be presented (RFC 6749 §7.1, RFC 9449 §5).
+    #[must_use]
+    pub const fn token_type(&self) -> &'static str {
+        if self.jkt.is_some() { "DPoP" } else { "Bearer" }
+    }
 }
 
 /// A new pair.
@@ -88,6 +109,17 @@ pub struct PresentedRefreshToken<'a> {
     pub resource: Option<&'a str>,
     /// The scopes that it asked for, if it did.
     pub scope: Option<&'a Scopes>,
+    /// The key that it has proved to hold, if it sent a DPoP proof.
+    pub jkt: Option<JwkThumbprint>,
+}
+
+impl PresentedClient<'_> {
+    /// What a refresh token is bound to that this client gets with this proof: that of a client that authenticates is of
+    /// no use to anybody else anyway, and the client may change its key (RFC 9449 §5).
+    #[must_use]
+    pub fn refresh_token_jkt(&self, proved: Option<JwkThumbprint>) -> Option<JwkThumbprint> {
+        proved.filter(|_| !self.authenticated)
+    }
 }
 
 /// What a refresh token is good for.
@@ -108,16 +140,27 @@ pub enum RefreshStep<'a> {
 }
 
 impl Active {
-    pub(super) fn new(login: Login, spent_code: SecretHash, lineage: SecretHash, issued: Issued) -> Self {
+    pub(super) fn new(
+        login: Login,
+        (spent_code, spent_code_jkt): (SecretHash, Option<JwkThumbprint>),
+        lineage: SecretHash,
+        issued: Issued,
+    ) -> Self {
         let refresh = RefreshFamily { lineage, current: issued.refresh, previous: None };
-        Self { login, spent_code: Some(spent_code), refresh: Some(refresh), access: vec![issued.access] }
+        Self {
+            login,
+            spent_code: Some(spent_code),
+            spent_code_jkt,
+            refresh: Some(refresh),
+            access: vec![issued.access],
+        }
     }
 
     /// A grant that came about without a code and has no refresh token: whoever got it can get another (RFC 6749
     /// §4.4.3).
     #[must_use]
     pub fn without_refresh_token(login: Login, access: AccessToken) -> Self {
-        Self { login, spent_code: None, refresh: None, access: vec![access] }
+        Self { login, spent_code: None, spent_code_jkt: None, refresh: None, access: vec![access] }
     }
 
     /// When the last of the grant's tokens ends.
@@ -149,19 +192,27 @@ impl Active {
         good.then_some(current.expires_at)
     }
 
-    /// A code presented to a grant whose code is spent: never good (OAuth 2.1 §4.1.3).
+    /// A code presented to a grant whose code is spent: never good (OAuth 2.1 §4.1.3). Whoever could not have exchanged
+    /// it does not end the grant with it.
     #[must_use]
-    pub fn check_code(&self, code: SecretHash, client: PresentedClient<'_>) -> GrantError {
+    pub fn check_code(
+        &self,
+        code: SecretHash,
+        client: PresentedClient<'_>,
+        jkt: Option<JwkThumbprint>,
+    ) -> GrantError {
         if self.spent_code != Some(code) {
             return GrantError::Unknown;
         }
-        self.login.check_client(client).err().unwrap_or(GrantError::Replayed)
+        let may_use = self.login.check_client(client).and_then(|()| check_key(self.spent_code_jkt, jkt));
+        may_use.err().unwrap_or(GrantError::Replayed)
     }
 
     /// What becomes of a presented refresh token.
     ///
     /// A token of this grant's lineage that is neither the current one nor its predecessor in time was good once:
-    /// somebody holds a copy, and the grant ends. A string that merely names the grant does nothing to it.
+    /// somebody holds a copy, and the grant ends. A string that merely names the grant does nothing to it, nor does a
+    /// copy without the key that it is bound to: it is of no use.
     pub fn check_refresh(
         &self,
         presented: &PresentedRefreshToken<'_>,
@@ -177,6 +228,7 @@ impl Active {
         if family.current.expires_at.has_passed(now) {
             return Err(GrantError::Unknown);
         }
+        check_key(family.current.jkt, presented.jkt)?;
         let repeat = previous.filter(|previous| !previous.until.has_passed(now));
         if !is_current && repeat.is_none() {
             return Err(GrantError::Replayed);
@@ -192,18 +244,21 @@ impl Active {
             return Err(GrantError::UpstreamEnded);
         }
         Ok(match repeat {
+            // The answer is made and cannot be bound anew.
+            Some(previous) if previous.successor_jkt != presented.jkt => return Err(GrantError::OtherKey),
             Some(previous) => RefreshStep::Repeat { successor: &previous.successor },
             None => RefreshStep::Rotate { wrapped_key: &family.current.wrapped_key, scope: scope.clone() },
         })
     }
 
     /// Puts a new pair in the place of the old refresh token, which stays good for `retry_window` to repeat the
-    /// answer `successor`, sealed under it.
+    /// answer `successor`, sealed under it. A binding to a key is kept whatever the new pair says.
     pub fn rotate(&mut self, issued: Issued, successor: Sealed, retry_window: Duration, now: Timestamp) {
         if let Some(family) = &mut self.refresh {
             let old = std::mem::replace(&mut family.current, issued.refresh);
-            let until = now.plus(retry_window);
-            family.previous = Some(PreviousRefreshToken { hash: old.hash, successor, until });
+            family.current.jkt = old.jkt.or(family.current.jkt);
+            let (until, successor_jkt) = (now.plus(retry_window), issued.access.jkt);
+            family.previous = Some(PreviousRefreshToken { hash: old.hash, successor, until, successor_jkt });
         }
         self.prune(now);
         self.access.push(issued.access);

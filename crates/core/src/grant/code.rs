@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Active, GrantError, Issued, Login, PresentedClient, Sealed, SecretHash};
+use super::{Active, GrantError, Issued, Login, PresentedClient, Sealed, SecretHash, check_key};
 use crate::client::VerifiedRedirectUri;
+use crate::dpop::JwkThumbprint;
 use crate::pkce::CodeChallenge;
 use crate::secret::Secret;
 use crate::timestamp::Timestamp;
@@ -21,6 +22,9 @@ pub struct CodeIssued {
     pub redirect_uri: VerifiedRedirectUri,
     /// What the verifier has to fit.
     pub code_challenge: CodeChallenge,
+    /// The key that the client named in its request: nobody else may exchange the code (RFC 9449 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<JwkThumbprint>,
     /// When the code ends.
     pub expires_at: Timestamp,
 }
@@ -38,6 +42,8 @@ pub struct PresentedCode<'a> {
     pub code_verifier: &'a Secret,
     /// The exact URL of the server that it named, if it named one.
     pub resource: Option<&'a str>,
+    /// The key that it has proved to hold, if it sent a DPoP proof.
+    pub jkt: Option<JwkThumbprint>,
 }
 
 impl CodeIssued {
@@ -48,6 +54,7 @@ impl CodeIssued {
             return Err(GrantError::Unknown);
         }
         self.login.check_client(presented.client)?;
+        check_key(self.dpop_jkt, presented.jkt)?;
         if presented.redirect_uri.is_some_and(|uri| uri != self.redirect_uri.as_str()) {
             return Err(GrantError::OtherRedirectUri);
         }
@@ -63,6 +70,6 @@ impl CodeIssued {
     /// The grant once the code is exchanged for these tokens. `lineage` is what all its refresh tokens share.
     #[must_use]
     pub fn exchange(self, lineage: SecretHash, issued: Issued) -> Active {
-        Active::new(self.login, self.code, lineage, issued)
+        Active::new(self.login, (self.code, self.dpop_jkt), lineage, issued)
     }
 }

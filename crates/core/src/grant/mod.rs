@@ -20,6 +20,7 @@ pub use active::{
 pub use blob::{InvalidBlob, Sealed, SecretHash};
 pub use code::{CodeIssued, PresentedCode};
 
+use crate::dpop::JwkThumbprint;
 use crate::error::{ErrorCode, OAuthError};
 use crate::scope::Scopes;
 use crate::timestamp::Timestamp;
@@ -123,6 +124,17 @@ impl Login {
     }
 }
 
+/// Whether a client that has proved that it holds one key, or none, may use what is bound to another one, or to none
+/// (RFC 9449 §5). What is not bound asks for no proof.
+fn check_key(bound: Option<JwkThumbprint>, proved: Option<JwkThumbprint>) -> Result<(), GrantError> {
+    match (bound, proved) {
+        (None, _) => Ok(()),
+        (Some(_), None) => Err(GrantError::ProofMissing),
+        (Some(bound), Some(proved)) if bound == proved => Ok(()),
+        (Some(_), Some(_)) => Err(GrantError::OtherKey),
+    }
+}
+
 /// What operators may see of a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
@@ -165,6 +177,13 @@ pub enum GrantError {
     /// Its client authenticates, and whoever came has not.
     #[error("this client has to authenticate")]
     NotAuthenticated,
+    /// It is bound to a key (RFC 9449 §5, §10), and there is no proof that the client holds one. The client may have
+    /// forgotten how to: with a new login it gets what it can use.
+    #[error("the code or token is bound to a key: send a DPoP proof, or log in again")]
+    ProofMissing,
+    /// It is bound to another key, or its answer is.
+    #[error("the code or token is for another DPoP key")]
+    OtherKey,
     /// Not where the code was sent.
     #[error("redirect_uri is not the one of the authorization request")]
     OtherRedirectUri,

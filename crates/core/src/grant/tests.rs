@@ -37,9 +37,30 @@ fn issued(n: u8, now: Timestamp) -> Issued {
             wrapped_key: sealed(n),
             scope,
             expires_at: now.plus(ACCESS_TTL),
+            jkt: None,
         },
-        refresh: RefreshToken { hash: hash(n), wrapped_key: sealed(n), expires_at: now.plus(REFRESH_TTL) },
+        refresh: RefreshToken {
+            hash: hash(n),
+            wrapped_key: sealed(n),
+            expires_at: now.plus(REFRESH_TTL),
+            jkt: None,
+        },
     }
+}
+
+/// A key, by its number; 0 is none.
+fn key(n: u8) -> Option<JwkThumbprint> {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([240 + n; 32]);
+    (n > 0).then(|| JwkThumbprint::parse(&text).unwrap())
+}
+
+/// What a client gets with the proof of this key.
+fn issued_for(n: u8, client: PresentedClient<'_>, proved: u8, now: Timestamp) -> Issued {
+    let mut issued = issued(n, now);
+    issued.access.jkt = key(proved);
+    issued.refresh.jkt = client.refresh_token_jkt(key(proved));
+    issued
 }
 
 fn code_issued() -> CodeIssued {
@@ -60,6 +81,7 @@ fn code_issued() -> CodeIssued {
         wrapped_key: sealed(0),
         redirect_uri: check_redirect_uri(Some(REDIRECT), &[REDIRECT.to_owned()], &policy).unwrap(),
         code_challenge: CodeChallenge::of(VERIFIER),
+        dpop_jkt: None,
         expires_at: at(300),
     }
 }
@@ -75,6 +97,7 @@ fn presented(n: u8) -> PresentedRefreshToken<'static> {
         client: client("client"),
         resource: None,
         scope: None,
+        jkt: None,
     }
 }
 
@@ -88,6 +111,7 @@ fn a_code_is_bound_to_all_that_it_was_given_for() {
         redirect_uri: Some(REDIRECT),
         code_verifier: &verifier,
         resource: Some("https://mcp.example.com/mcp"),
+        jkt: None,
     };
     let check = |presented: PresentedCode<'_>| code_issued().check(&presented, at(0));
     assert_eq!(check(good()), Ok(()));
@@ -117,9 +141,9 @@ fn a_code_is_bound_to_all_that_it_was_given_for() {
 
 #[test]
 fn a_spent_code_ends_the_grant_for_its_own_client_only() {
-    assert_eq!(active().check_code(hash(200), client("client")), GrantError::Replayed);
-    assert_eq!(active().check_code(hash(200), client("other")), GrantError::OtherClient);
-    assert_eq!(active().check_code(hash(201), client("client")), GrantError::Unknown);
+    assert_eq!(active().check_code(hash(200), client("client"), None), GrantError::Replayed);
+    assert_eq!(active().check_code(hash(200), client("other"), None), GrantError::OtherClient);
+    assert_eq!(active().check_code(hash(201), client("client"), None), GrantError::Unknown);
 }
 
 #[test]
@@ -228,6 +252,17 @@ fn a_record_is_read_back_as_it_was() {
     let Grant::Active(read) = serde_json::from_str(&text).unwrap() else { panic!() };
     assert!(read.access_token(hash(101), at(0)).is_some());
     assert_eq!(serde_json::to_string(&Grant::Active(read)).unwrap(), text);
+    assert!(!text.contains("jkt"), "bearer tokens take no more room than before");
+    let bound = CodeIssued { dpop_jkt: key(1), ..code_issued() };
+    let mut bound = bound.exchange(hash(99), issued_for(1, client("client"), 1, at(0)));
+    bound.rotate(issued_for(2, client("client"), 1, at(1)), sealed(7), WINDOW, at(1));
+    let text = serde_json::to_string(&bound).unwrap();
+    assert_eq!(
+        text.matches(&key(1).unwrap().to_string()).count(),
+        5,
+        "code, two access tokens, refresh, answer"
+    );
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<Active>(&text).unwrap()).unwrap(), text);
 }
 
 #[test]
@@ -241,12 +276,13 @@ fn a_client_that_authenticates_has_to() {
         redirect_uri: None,
         code_verifier: &verifier,
         resource: None,
+        jkt: None,
     };
     assert_eq!(issued.check(&by(false), at(0)), Err(GrantError::NotAuthenticated));
     assert_eq!(issued.check(&by(true), at(0)), Ok(()));
     let active = issued.exchange(hash(99), super::tests::issued(1, at(0)));
     assert_eq!(active.check_refresh(&presented(1), at(1)), Err(GrantError::NotAuthenticated));
-    assert_eq!(active.check_code(hash(200), client("client")), GrantError::NotAuthenticated);
+    assert_eq!(active.check_code(hash(200), client("client"), None), GrantError::NotAuthenticated);
     let proved = PresentedClient { id: "client", authenticated: true };
     assert!(active.check_refresh(&PresentedRefreshToken { client: proved, ..presented(1) }, at(1)).is_ok());
 }
@@ -257,6 +293,76 @@ fn a_grant_without_refresh_token_ends_with_its_access_token() {
     assert_eq!(grant.expires_at(), at(3600));
     assert!(grant.access_token(hash(101), at(3599)).is_some());
     assert_eq!(grant.check_refresh(&presented(1), at(1)), Err(GrantError::Unknown));
-    assert_eq!(grant.check_code(hash(200), client("client")), GrantError::Unknown);
+    assert_eq!(grant.check_code(hash(200), client("client"), None), GrantError::Unknown);
     assert!(!grant.has_refresh_token(hash(1), hash(99)));
+}
+
+#[test]
+fn a_code_for_a_key_is_exchanged_and_replayed_with_it_only() {
+    let verifier = Secret::new(VERIFIER);
+    let with_key = |jkt| PresentedCode {
+        code: hash(200),
+        client: client("client"),
+        redirect_uri: None,
+        code_verifier: &verifier,
+        resource: None,
+        jkt,
+    };
+    assert_eq!(code_issued().check(&with_key(key(1)), at(0)), Ok(()), "what is not bound takes any key");
+    let bound = || CodeIssued { dpop_jkt: key(1), ..code_issued() };
+    assert_eq!(bound().check(&with_key(key(1)), at(0)), Ok(()));
+    assert_eq!(bound().check(&with_key(None), at(0)), Err(GrantError::ProofMissing));
+    assert_eq!(bound().check(&with_key(key(2)), at(0)), Err(GrantError::OtherKey));
+    let active = bound().exchange(hash(99), issued_for(1, client("client"), 1, at(0)));
+    let replay = |n| active.check_code(hash(200), client("client"), key(n));
+    assert_eq!(
+        [replay(0), replay(2), replay(1)],
+        [GrantError::ProofMissing, GrantError::OtherKey, GrantError::Replayed]
+    );
+}
+
+#[test]
+fn the_refresh_token_of_a_public_client_is_bound_to_its_key() {
+    let public = client("client");
+    let mut grant = code_issued().exchange(hash(99), issued_for(1, public, 1, at(0)));
+    let with_key = |token, n| PresentedRefreshToken { jkt: key(n), ..presented(token) };
+    assert_eq!(grant.check_refresh(&with_key(1, 0), at(1)), Err(GrantError::ProofMissing));
+    assert_eq!(grant.check_refresh(&with_key(1, 2), at(1)), Err(GrantError::OtherKey));
+    assert!(matches!(grant.check_refresh(&with_key(1, 1), at(1)), Ok(RefreshStep::Rotate { .. })));
+    // A caller that forgets the key does not unbind the family.
+    grant.rotate(issued(2, at(10)), sealed(7), WINDOW, at(10));
+    assert_eq!(grant.check_refresh(&with_key(2, 0), at(11)), Err(GrantError::ProofMissing));
+    // Without the key an old token ends nothing.
+    assert_eq!(grant.check_refresh(&with_key(1, 2), at(99)), Err(GrantError::OtherKey));
+    assert_eq!(grant.check_refresh(&with_key(1, 1), at(99)), Err(GrantError::Replayed));
+}
+
+#[test]
+fn a_refresh_may_begin_to_use_a_key() {
+    let mut grant = active();
+    grant.rotate(issued_for(2, client("client"), 1, at(10)), sealed(7), WINDOW, at(10));
+    let check = |token, n| {
+        grant.check_refresh(&PresentedRefreshToken { jkt: key(n), ..presented(token) }, at(11)).map(|_| ())
+    };
+    assert_eq!([check(2, 1), check(1, 1)], [Ok(()); 2], "the retry, too");
+    assert_eq!([check(2, 0), check(1, 0)], [Err(GrantError::ProofMissing); 2]);
+    assert_eq!([check(2, 2), check(1, 2)], [Err(GrantError::OtherKey); 2]);
+}
+
+#[test]
+fn a_client_that_authenticates_may_change_its_key_but_not_that_of_an_answer() {
+    let proved = PresentedClient { id: "client", authenticated: true };
+    let mut grant = code_issued().exchange(hash(99), issued_for(1, proved, 1, at(0)));
+    assert_eq!(grant.access_token(hash(101), at(1)).unwrap().jkt, key(1));
+    assert_eq!(grant.access_token(hash(101), at(1)).unwrap().token_type(), "DPoP");
+    grant.rotate(issued_for(2, proved, 2, at(10)), sealed(7), WINDOW, at(10));
+    let check = |token, n| {
+        let presented = PresentedRefreshToken { client: proved, jkt: key(n), ..presented(token) };
+        grant.check_refresh(&presented, at(11)).map(|_| ())
+    };
+    assert_eq!([check(2, 0), check(2, 1), check(2, 2)], [Ok(()); 3]);
+    assert_eq!(
+        [check(1, 2), check(1, 1), check(1, 0)],
+        [Ok(()), Err(GrantError::OtherKey), Err(GrantError::OtherKey)]
+    );
 }

@@ -88,7 +88,13 @@ pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) 
         name.starts_with("x-forwarded-")
             || matches!(
                 name.as_str(),
-                "authorization" | "forwarded" | "x-request-id" | "host" | "content-length" | "expect"
+                "authorization"
+                    | "dpop"
+                    | "forwarded"
+                    | "x-request-id"
+                    | "host"
+                    | "content-length"
+                    | "expect"
             )
             || HOP_BY_HOP.contains(&name.as_str())
             || OVERRIDES.contains(&name.as_str())
@@ -116,6 +122,7 @@ pub(super) fn clean_response(headers: &mut HeaderMap) {
         name.as_str().starts_with("access-control-")
             || *name == X_REQUEST_ID
             || *name == header::WWW_AUTHENTICATE
+            || name.as_str() == "dpop-nonce"
             // It would end the sessions of everything at this origin.
             || name.as_str() == "clear-site-data"
     });

@@ -197,6 +197,7 @@ async fn issue_code(
         wrapped_key: key.wrap(&code)?,
         redirect_uri: request.redirect_uri.clone(),
         code_challenge: request.code_challenge.clone(),
+        dpop_jkt: request.dpop_jkt,
         expires_at: now.plus(server.lifetimes.code),
     };
     let next = Grant::CodeIssued(Box::new(issued));

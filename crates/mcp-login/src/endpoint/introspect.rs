@@ -7,6 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::Timestamp;
+use mcp_login_core::dpop::JwkThumbprint;
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::{Active, Grant};
 use mcp_login_core::scope::Scopes;
@@ -39,6 +40,14 @@ struct ActiveToken {
     /// Not for refresh tokens, which are no bearer tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
+    /// The key that it is bound to (RFC 9449 §6.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
+}
+
+#[derive(Debug, Serialize)]
+struct Confirmation {
+    jkt: JwkThumbprint,
 }
 
 /// An introspection request. The token's kind is in the token, so `token_type_hint` is not needed (RFC 7662 §2.1).
@@ -92,7 +101,8 @@ fn access_token(
     concerned.then(|| ActiveToken {
         scope: held.scope.clone(),
         exp: held.expires_at.as_secs(),
-        token_type: Some("Bearer"),
+        token_type: Some(held.token_type()),
+        cnf: held.jkt.map(|jkt| Confirmation { jkt }),
         ..about(server, active)
     })
 }
@@ -119,5 +129,6 @@ fn about(server: &AuthorizationServer, active: &Active) -> ActiveToken {
         scope: active.login.scope.clone(),
         exp: 0,
         token_type: None,
+        cnf: None,
     }
 }

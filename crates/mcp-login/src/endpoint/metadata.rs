@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use mcp_login_core::metadata::{AuthorizationServerMetadata, ProtectedResourceMetadata};
+use mcp_login_core::metadata::{AuthorizationServerMetadata, Offer, ProtectedResourceMetadata};
 use serde_json::json;
 use url::Url;
 
@@ -19,12 +19,13 @@ const CACHE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "public, max
 
 /// The authorization server's document at the root.
 pub(crate) async fn authorization_server(State(server): State<Arc<AuthorizationServer>>) -> Response {
-    let metadata = AuthorizationServerMetadata::new(
-        &server.issuer,
-        &server.resources.all_scopes(),
-        server.registration,
-        server.clients.by_document(),
-    );
+    let metadata = AuthorizationServerMetadata::new(&Offer {
+        issuer: &server.issuer,
+        scopes: &server.resources.all_scopes(),
+        registration: server.registration,
+        metadata_documents: server.clients.by_document(),
+        grant_types: &server.grant_types,
+    });
     (CACHE, Json(metadata)).into_response()
 }
 

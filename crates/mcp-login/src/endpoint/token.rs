@@ -7,6 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use mcp_login_core::dpop::{JwkThumbprint, ProvedRequest};
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::params::Params;
 use mcp_login_core::token::{GrantType, TokenRequest};
@@ -14,6 +15,7 @@ use mcp_login_core::token::{GrantType, TokenRequest};
 use super::AuthorizationServer;
 use super::answer::{Body, JsonError, is_media_type, no_store};
 use crate::client::{AuthenticatedClient, AuthenticationError};
+use crate::dpop::{Proof, ProofError};
 use crate::grant_type::{Context, TokenError, grant_tokens};
 
 impl From<TokenError> for JsonError {
@@ -41,6 +43,15 @@ impl From<AuthenticationError> for JsonError {
     }
 }
 
+impl From<ProofError> for JsonError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Refused(error) => OAuthError::from(error).into(),
+            ProofError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// A token request.
 pub(crate) async fn post(
     State(server): State<Arc<AuthorizationServer>>,
@@ -62,6 +73,7 @@ pub(crate) async fn post(
         upstream: &server.upstream,
         trusted_issuers: &server.trusted_issuers,
         now: server.now(),
+        dpop: proved_key(&server, &headers).await?,
     };
     let response = grant_tokens(&context, &client, request).await?;
     Ok((no_store(), Json(response)).into_response())
@@ -78,6 +90,19 @@ fn check_grant_type(
         return Err(OAuthError::new(ErrorCode::UnsupportedGrantType, description));
     }
     client.check_may_use(asked)
+}
+
+/// The key that the client has proved to hold (RFC 9449 §5). The proof is used up, whatever comes of the request.
+async fn proved_key(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+) -> Result<Option<JwkThumbprint>, ProofError> {
+    let uri = format!("{}/token", server.issuer);
+    let request = ProvedRequest { method: Method::POST.as_str(), uri: &uri, access_token: None };
+    let now = server.now();
+    let Some(proof) = Proof::read(headers, &request, now)? else { return Ok(None) };
+    proof.use_up(&server.store, now).await?;
+    Ok(Some(proof.key()))
 }
 
 /// The form of a request. Parameters in the query are refused, not ignored: they would stand in logs (OAuth 2.1 §3.2).

@@ -24,13 +24,14 @@ pub(super) async fn exchange(
         redirect_uri: request.redirect_uri,
         code_verifier: &request.code_verifier,
         resource: request.resource,
+        jkt: context.dpop,
     };
     for _ in 0..MAX_ATTEMPTS {
         let found = context.store.grant(code.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
         let issued = match found.record {
             Grant::CodeIssued(issued) => issued,
             Grant::Active(active) => {
-                let error = active.check_code(presented.code, presented.client);
+                let error = active.check_code(presented.code, presented.client, presented.jkt);
                 if error == GrantError::Replayed {
                     context.store.end_grant(code.grant(), context.now).await?;
                     tracing::warn!(
@@ -51,7 +52,7 @@ pub(super) async fn exchange(
         }
         let key = DataKey::unwrap(&code, &issued.wrapped_key)?;
         let refresh = Handle::new(HandleKind::Refresh, code.grant());
-        let (tokens, response) = issue(&refresh, &key, &issued.login.scope, context.lifetimes, context.now)?;
+        let (tokens, response) = issue(context, presented.client, &refresh, &key, &issued.login.scope)?;
         let next = Grant::Active(Box::new(issued.exchange(refresh.lineage_hash(), tokens)));
         match context.store.swap_grant(code.grant(), found.version, &next, context.now).await? {
             Swap::Done(_) => return Ok(response),

@@ -8,6 +8,7 @@ mod refresh_token;
 
 use mcp_login_core::Timestamp;
 use mcp_login_core::authorize::checks::ScopesOf;
+use mcp_login_core::dpop::JwkThumbprint;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::grant::GrantError;
 use mcp_login_core::resource_indicator::Resources;
@@ -42,6 +43,8 @@ pub(crate) struct Context<'a> {
     /// Whose identity assertions are taken.
     pub(crate) trusted_issuers: &'a [TrustedIssuer],
     pub(crate) now: Timestamp,
+    /// The key that the client has proved to hold: what the new access token is bound to (RFC 9449 §5).
+    pub(crate) dpop: Option<JwkThumbprint>,
 }
 
 /// Why there are no tokens.

@@ -2,7 +2,9 @@
 
 use mcp_login_core::Timestamp;
 use mcp_login_core::error::{ErrorCode, OAuthError};
-use mcp_login_core::grant::{Active, Grant, GrantError, PresentedRefreshToken, RefreshStep, Sealed};
+use mcp_login_core::grant::{
+    Active, Grant, GrantError, PresentedClient, PresentedRefreshToken, RefreshStep, Sealed,
+};
 use mcp_login_core::scope::Scopes;
 use mcp_login_core::token::{RefreshTokenRequest, TokenResponse};
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,7 @@ pub(super) async fn refresh(
         client: client.presented(),
         resource: request.resource,
         scope: asked.as_ref(),
+        jkt: context.dpop,
     };
     for _ in 0..MAX_ATTEMPTS {
         let found = context.store.grant(token.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
@@ -48,7 +51,7 @@ pub(super) async fn refresh(
             }
             Ok(RefreshStep::Rotate { wrapped_key, scope }) => {
                 let key = DataKey::unwrap(&token, wrapped_key)?;
-                rotate(context, &mut active, &token, &key, &scope)?
+                rotate(context, presented.client, &mut active, &token, &key, &scope)?
             }
             Err(error) => {
                 if error == GrantError::Replayed {
@@ -73,12 +76,13 @@ pub(super) async fn refresh(
 
 fn rotate(
     context: &Context<'_>,
+    client: PresentedClient<'_>,
     active: &mut Active,
     token: &Handle,
     key: &DataKey,
     scope: &Scopes,
 ) -> Result<TokenResponse, OpenError> {
-    let (issued, response) = issue(&token.successor(), key, scope, context.lifetimes, context.now)?;
+    let (issued, response) = issue(context, client, &token.successor(), key, scope)?;
     let successor = Successor { response, access_expires_at: issued.access.expires_at };
     let sealed = token.seal(SUCCESSOR_LABEL, &successor)?;
     active.rotate(issued, sealed, context.lifetimes.refresh_retry_window, context.now);

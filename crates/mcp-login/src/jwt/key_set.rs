@@ -15,8 +15,9 @@ pub(crate) struct KeySet {
     keys: Vec<Key>,
 }
 
+/// One key, and what it may verify.
 #[derive(Debug)]
-struct Key {
+pub(super) struct Key {
     kid: Option<String>,
     /// The allowed algorithms this key is made for.
     algorithms: Vec<Algorithm>,
@@ -49,7 +50,8 @@ impl KeySet {
 }
 
 impl Key {
-    fn read(value: &Value) -> Option<Self> {
+    /// A public key (RFC 7517) that verifies signatures by one of [`ALGORITHMS`].
+    pub(super) fn read(value: &Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
         let made_for: &[Algorithm] = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => &[Algorithm::RS256, Algorithm::PS256],
@@ -74,6 +76,11 @@ impl Key {
             .collect();
         let verifier = DecodingKey::from_jwk(&jwk).ok()?;
         Some(Self { kid: jwk.common.key_id, algorithms, verifier })
+    }
+
+    /// What verifies signatures by this algorithm, if the key is made for it.
+    pub(super) fn for_algorithm(&self, algorithm: Algorithm) -> Option<&DecodingKey> {
+        self.algorithms.contains(&algorithm).then_some(&self.verifier)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Signed tokens of others (RFC 7519): who signed, and what they say. What the claims have to be is the rule of whoever
 //! asks for the token.
 
+mod embedded_key;
 mod key_set;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde_json::{Map, Value};
 
 pub(crate) use key_set::KeySet;
@@ -91,12 +92,14 @@ impl<'a> UnverifiedJwt<'a> {
         if candidates.is_empty() {
             return Err(JwtError::UnknownKey);
         }
-        let validation = signature_only(self.header.alg);
-        let claims = candidates
-            .into_iter()
-            .find_map(|key| jsonwebtoken::decode::<Map<String, Value>>(self.text, key, &validation).ok());
-        Ok(claims.ok_or(JwtError::Signature)?.claims)
+        let claims = candidates.into_iter().find_map(|key| claims(self.text, key, self.header.alg));
+        claims.ok_or(JwtError::Signature)
     }
+}
+
+/// The claims, if the signature holds with this key.
+fn claims(text: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Map<String, Value>> {
+    jsonwebtoken::decode(text, key, &signature_only(algorithm)).ok().map(|token| token.claims)
 }
 
 /// The library's own checks read the system clock and skip a claim that is missing.

@@ -1,10 +1,12 @@
-//! What a refused request is told (RFC 6750 §3, RFC 9728 §5.1).
+//! What a refused request is told (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1).
 
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use mcp_login_core::dpop::DpopError;
 use mcp_login_core::error::{ErrorCode, OAuthError};
+use mcp_login_core::metadata::SIGNING_ALGORITHMS;
 use mcp_login_core::scope::Scopes;
 use serde_json::json;
 
@@ -17,46 +19,79 @@ pub(crate) struct Challenge {
     pub(crate) scopes: Scopes,
 }
 
+/// How a request presents its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// As a bearer token, or not at all.
+    Bearer,
+    /// With a DPoP proof, or at least with an attempt at one.
+    Dpop,
+}
+
 impl Challenge {
     /// No token: how to get one, and no error (RFC 6750 §3.1).
-    pub(super) fn login_needed(&self) -> Response {
+    pub(super) fn login_needed(&self, scheme: Scheme) -> Response {
         let description = "this server needs a login; see resource_metadata in WWW-Authenticate";
-        self.response(StatusCode::UNAUTHORIZED, None, ErrorCode::InvalidToken, description)
+        let body = OAuthError::new(ErrorCode::InvalidToken, description);
+        self.response(StatusCode::UNAUTHORIZED, scheme, &body, [None, None])
     }
 
     /// A token that is not good, for whatever reason: one answer, so that nobody learns which.
-    pub(super) fn invalid_token(&self) -> Response {
+    pub(super) fn invalid_token(&self, scheme: Scheme) -> Response {
         let description = "the access token is unknown, expired, revoked or for another server";
-        self.response(StatusCode::UNAUTHORIZED, Some(description), ErrorCode::InvalidToken, description)
+        let error = OAuthError::new(ErrorCode::InvalidToken, description);
+        self.response(StatusCode::UNAUTHORIZED, scheme, &error, [Some(&error), Some(&error)])
     }
 
     /// A good token that may not do this (RFC 6750 §3.1).
-    pub(super) fn insufficient_scope(&self) -> Response {
+    pub(super) fn insufficient_scope(&self, scheme: Scheme) -> Response {
         let description = "the access token lacks a scope that this server needs";
-        self.response(StatusCode::FORBIDDEN, Some(description), ErrorCode::InsufficientScope, description)
+        let error = OAuthError::new(ErrorCode::InsufficientScope, description);
+        self.response(StatusCode::FORBIDDEN, scheme, &error, [Some(&error), Some(&error)])
     }
 
+    /// A proof that is not good (RFC 9449 §7.1). The holder of the key is told what to change: it makes the next one.
+    pub(super) fn invalid_proof(&self, error: DpopError) -> Response {
+        let error = error.into();
+        let unauthorized = StatusCode::UNAUTHORIZED;
+        self.response(unauthorized, Scheme::Dpop, &error, [None, Some(&error)])
+    }
+
+    /// `told` is what the challenges of the schemes `Bearer` and `DPoP` say. The second stands in a header of its own, and
+    /// only for clients that use it: there are clients that read nothing but the first challenge, or the first header.
     fn response(
         &self,
         status: StatusCode,
-        told: Option<&str>,
-        code: ErrorCode,
-        description: &'static str,
+        scheme: Scheme,
+        body: &OAuthError,
+        [bearer, dpop]: [Option<&OAuthError>; 2],
     ) -> Response {
-        let mut parts = vec![format!("resource_metadata=\"{}\"", self.resource_metadata)];
-        if !self.scopes.is_empty() {
-            parts.push(format!("scope=\"{}\"", self.scopes));
-        }
-        if let Some(told) = told {
-            parts.push(format!("error=\"{}\"", code.as_str()));
-            parts.push(format!("error_description=\"{told}\""));
-        }
-        let body = Json(json!({"error": code.as_str(), "error_description": description}));
+        let body = Json(json!({"error": body.code.as_str(), "error_description": body.description}));
         let mut response = (status, [(CACHE_CONTROL, "no-store")], body).into_response();
-        if let Ok(challenge) = HeaderValue::from_str(&format!("Bearer {}", parts.join(", "))) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        let mut challenges = vec![format!("Bearer {}", self.parameters(bearer).join(", "))];
+        if scheme == Scheme::Dpop {
+            let mut parameters = self.parameters(dpop);
+            parameters.push(format!("algs=\"{}\"", SIGNING_ALGORITHMS.join(" ")));
+            challenges.push(format!("DPoP {}", parameters.join(", ")));
+        }
+        for challenge in challenges {
+            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+                response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+            }
         }
         response
+    }
+
+    fn parameters(&self, told: Option<&OAuthError>) -> Vec<String> {
+        let mut parameters = vec![format!("resource_metadata=\"{}\"", self.resource_metadata)];
+        if !self.scopes.is_empty() {
+            parameters.push(format!("scope=\"{}\"", self.scopes));
+        }
+        if let Some(told) = told {
+            parameters.push(format!("error=\"{}\"", told.code.as_str()));
+            parameters.push(format!("error_description=\"{}\"", told.description));
+        }
+        parameters
     }
 }
 

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
+use mcp_login_core::dpop::{DpopError, ProvedRequest};
 use mcp_login_core::mcp::{MAX_PUBLIC_BODY, Message, PublicMethods};
 use serde_json::json;
 use tower::{Layer, Service};
@@ -22,8 +23,9 @@ use tower_http::cors::{AllowHeaders, Any, Cors, CorsLayer};
 use url::Url;
 
 use super::caller::{Caller, MaybeCaller};
-use super::challenge::{Challenge, unavailable};
+use super::challenge::{Challenge, Scheme, unavailable};
 use super::verify::{Verifier, VerifyError};
+use crate::dpop::{DPOP, Proof};
 use crate::telemetry::log_failure;
 
 /// How long the body of an anonymous request is waited for.
@@ -105,7 +107,8 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let protection = Arc::clone(&self.protection);
         Box::pin(async move {
-            let request = match protection.admit(request).await {
+            let scheme = scheme_of(request.headers());
+            let request = match protection.admit(request, scheme).await {
                 Ok(request) => request,
                 Err(refusal) => return Ok(refusal),
             };
@@ -113,8 +116,8 @@ where
             let response = inner.call(request).await?.into_response();
             Ok(match response.extensions().get::<LoginNeeded>() {
                 None => response,
-                Some(LoginNeeded) if anonymous => protection.challenge.login_needed(),
-                Some(LoginNeeded) => protection.challenge.invalid_token(),
+                Some(LoginNeeded) if anonymous => protection.challenge.login_needed(scheme),
+                Some(LoginNeeded) => protection.challenge.invalid_token(scheme),
             })
         })
     }
@@ -122,28 +125,34 @@ where
 
 impl Protection {
     /// The request with its caller, or the refusal.
-    async fn admit(&self, mut request: Request<Body>) -> Result<Request<Body>, Response> {
+    async fn admit(&self, mut request: Request<Body>, scheme: Scheme) -> Result<Request<Body>, Response> {
         // Whatever a layer in front has put there: only what is verified here counts.
         request.extensions_mut().remove::<Caller>();
         request.extensions_mut().remove::<MaybeCaller>();
         let values: Vec<Vec<u8>> =
             request.headers().get_all(AUTHORIZATION).iter().map(|value| value.as_bytes().to_vec()).collect();
-        let token = match Authorization::parse(values.iter().map(Vec::as_slice)) {
-            Authorization::Bearer(token) => token,
+        let (token, proof) = match Authorization::parse(values.iter().map(Vec::as_slice)) {
+            Authorization::Bearer(token) => (token, None),
+            Authorization::Dpop(token) => match self.proof(&request, token) {
+                Ok(proof) => (token, Some(proof)),
+                Err(error) => return Err(self.refuse_proof(error)),
+            },
             // A bad token is never taken for none: the client believes that somebody is logged in.
-            Authorization::Unusable => return Err(self.refuse_token("not one bearer token")),
-            Authorization::Absent => return self.admit_anonymous(request).await,
+            Authorization::Unusable => return Err(self.refuse_token("not one token", scheme)),
+            // A proof without a token is the proof of nobody.
+            Authorization::Absent => return self.admit_anonymous(request, scheme).await,
         };
-        match self.verifier.verify(token, &self.resource, &self.challenge.scopes).await {
+        match self.verifier.verify(token, proof.as_ref(), &self.resource, &self.challenge.scopes).await {
             Ok(caller) => {
                 request.extensions_mut().insert(MaybeCaller(Some(caller.clone())));
                 request.extensions_mut().insert(caller);
                 Ok(request)
             }
-            Err(VerifyError::Invalid(reason)) => Err(self.refuse_token(reason)),
+            Err(VerifyError::Invalid(reason)) => Err(self.refuse_token(reason, scheme)),
+            Err(VerifyError::Proof(error)) => Err(self.refuse_proof(error)),
             Err(VerifyError::InsufficientScope) => {
                 tracing::info!(resource = self.resource, reason = "a scope is missing", "refused with 403");
-                Err(self.challenge.insufficient_scope())
+                Err(self.challenge.insufficient_scope(scheme))
             }
             Err(VerifyError::Store(error)) => {
                 log_failure(&error);
@@ -152,29 +161,49 @@ impl Protection {
         }
     }
 
-    /// The client learns that its token is not good; the operator reads why.
-    fn refuse_token(&self, reason: &'static str) -> Response {
-        tracing::info!(resource = self.resource, reason, "refused with 401: a bad token");
-        self.challenge.invalid_token()
+    /// The proof that comes with a token (RFC 9449 §7.1). It is for the public URL of the request: our own origin with the
+    /// request's path, which may lie below the server's.
+    fn proof(&self, request: &Request<Body>, token: &str) -> Result<Proof, DpopError> {
+        let own = Url::parse(&self.resource).map_err(|_| DpopError::Uri)?;
+        let uri = format!("{}{}", own.origin().ascii_serialization(), asked_path(request));
+        let proved =
+            ProvedRequest { method: request.method().as_str(), uri: &uri, access_token: Some(token) };
+        let proof = Proof::read(request.headers(), &proved, self.verifier.clock.now())?;
+        proof.ok_or(DpopError::Missing)
     }
 
-    fn refuse_anonymous(&self, reason: &'static str) -> Response {
+    /// The client learns that its token is not good; the operator reads why.
+    fn refuse_token(&self, reason: &'static str, scheme: Scheme) -> Response {
+        tracing::info!(resource = self.resource, reason, "refused with 401: a bad token");
+        self.challenge.invalid_token(scheme)
+    }
+
+    fn refuse_proof(&self, reason: DpopError) -> Response {
+        tracing::info!(resource = self.resource, %reason, "refused with 401: a bad DPoP proof");
+        self.challenge.invalid_proof(reason)
+    }
+
+    fn refuse_anonymous(&self, reason: &'static str, scheme: Scheme) -> Response {
         tracing::info!(resource = self.resource, reason, "refused with 401: no token");
-        self.challenge.login_needed()
+        self.challenge.login_needed(scheme)
     }
 
     /// Whether a request is to the server's own URL, not to something below it.
     fn is_own_path(&self, request: &Request<Body>) -> bool {
-        let original = request.extensions().get::<OriginalUri>().map(|original| original.0.path());
-        let asked = original.unwrap_or_else(|| request.uri().path());
+        let asked = asked_path(request);
         let own = Url::parse(&self.resource);
         own.is_ok_and(|own| own.path() == asked || asked.strip_suffix('/') == Some(own.path()))
     }
 
     /// A request without a token: through if it is something that anybody may do.
-    async fn admit_anonymous(&self, request: Request<Body>) -> Result<Request<Body>, Response> {
+    async fn admit_anonymous(
+        &self,
+        request: Request<Body>,
+        scheme: Scheme,
+    ) -> Result<Request<Body>, Response> {
+        let refuse = |reason| Err(self.refuse_anonymous(reason, scheme));
         let Some(public) = &self.public else {
-            return Err(self.refuse_anonymous("every request needs a user"));
+            return refuse("every request needs a user");
         };
         match *request.method() {
             Method::POST => {}
@@ -182,23 +211,23 @@ impl Protection {
             Method::GET | Method::HEAD => {
                 return Err(post_only());
             }
-            _ => return Err(self.refuse_anonymous("only POST is ever public")),
+            _ => return refuse("only POST is ever public"),
         }
         // What lies below the server's own path, or behind a query, may be anything: no message tells.
         if !self.is_own_path(&request) || request.uri().query().is_some() || !is_plain_json(request.headers())
         {
-            return Err(self.refuse_anonymous("not a plain message to the server itself"));
+            return refuse("not a plain message to the server itself");
         }
         let (mut parts, body) = request.into_parts();
         let body = Limited::new(body, MAX_PUBLIC_BODY).collect();
         let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return Err(self.refuse_anonymous("the body is too long, or broke off")),
+            Ok(Err(_)) => return refuse("the body is too long, or broke off"),
             Err(_) => return Err(too_slow()),
         };
         let message = public.public_message(&body);
         if !message.is_some_and(|message| agrees(&parts.headers, &message)) {
-            return Err(self.refuse_anonymous("not a public message"));
+            return refuse("not a public message");
         }
         // Nobody in particular has no session at the backend.
         parts.headers.remove(COOKIE);
@@ -206,6 +235,18 @@ impl Protection {
         request.extensions_mut().insert(MaybeCaller(None));
         Ok(request)
     }
+}
+
+/// The path that was asked for, whatever the routers in front have taken off it.
+fn asked_path(request: &Request<Body>) -> &str {
+    let original = request.extensions().get::<OriginalUri>().map(|original| original.0.path());
+    original.unwrap_or_else(|| request.uri().path())
+}
+
+fn scheme_of(headers: &HeaderMap) -> Scheme {
+    let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let bound = matches!(Authorization::parse(values), Authorization::Dpop(_));
+    if bound || headers.contains_key(DPOP) { Scheme::Dpop } else { Scheme::Bearer }
 }
 
 fn post_only() -> Response {

@@ -1,19 +1,21 @@
-//! From a bearer token to a [`Caller`].
+//! From an access token to a [`Caller`].
 
 use std::sync::Arc;
 
-use mcp_login_core::grant::{Active, Grant};
+use mcp_login_core::dpop::DpopError;
+use mcp_login_core::grant::{AccessToken, Active, Grant};
 use mcp_login_core::scope::Scopes;
 
 use super::caller::{Caller, CallerIdentity};
 use super::upstream_token::{Refreshes, UpstreamTokens};
 use crate::clock::Clock;
+use crate::dpop::{Proof, ProofError};
 use crate::store::Store;
 use crate::store::backend::StoreError;
 use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind};
 use crate::upstream::Upstream;
 
-/// Verifies bearer tokens against the store: one read each.
+/// Verifies access tokens against the store: one read each, and a write for one that comes with a proof.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     pub(super) store: Store,
@@ -29,6 +31,8 @@ pub(super) enum VerifyError {
     Invalid(&'static str),
     /// It is good, but not for this.
     InsufficientScope,
+    /// The proof that came with it is not.
+    Proof(DpopError),
     /// Nobody knows.
     Store(StoreError),
 }
@@ -39,16 +43,27 @@ impl From<StoreError> for VerifyError {
     }
 }
 
+impl From<ProofError> for VerifyError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Refused(error) => Self::Proof(error),
+            ProofError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl Verifier {
     pub(crate) fn new(store: Store, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> Self {
         Self { store, upstream, clock, refreshes: Refreshes::default() }
     }
 
     /// The user behind a token, if it is one of ours, for this server, and covers these scopes. Nothing but an access
-    /// token has the form of one: codes, refresh tokens and upstream tokens fail before the store is asked.
+    /// token has the form of one: codes, refresh tokens and upstream tokens fail before the store is asked. The proof is
+    /// the one that came with a token of the scheme `DPoP`.
     pub(super) async fn verify(
         self: &Arc<Self>,
         token: &str,
+        proof: Option<&Proof>,
         resource: &str,
         scopes: &Scopes,
     ) -> Result<Caller, VerifyError> {
@@ -62,6 +77,7 @@ impl Verifier {
         };
         let access = active.access_token(token.hash(), now);
         let access = access.ok_or(VerifyError::Invalid("expired, revoked or made up"))?;
+        check_binding(access, proof)?;
         if active.login.resource != resource {
             return Err(VerifyError::Invalid("it is for another server"));
         }
@@ -70,6 +86,9 @@ impl Verifier {
         }
         let key = DataKey::unwrap(&token, &access.wrapped_key).map_err(StoreError::from)?;
         let claims = key.open(token.grant(), CLAIMS_LABEL, &active.login.claims).map_err(StoreError::from)?;
+        if let Some(proof) = proof {
+            proof.use_up(&self.store, now).await?;
+        }
         let scopes = access.scope.clone();
         let Active { login, .. } = *active;
         let identity = CallerIdentity {
@@ -84,5 +103,17 @@ impl Verifier {
         };
         let tokens = UpstreamTokens::new(Arc::clone(self), token.grant().clone(), key);
         Ok(Caller::new(identity, Arc::new(tokens)))
+    }
+}
+
+/// RFC 9449 §7.1 and §7.2: a token that is bound to a key comes with a proof of that key, and is no bearer token; one that
+/// is not comes without.
+fn check_binding(access: &AccessToken, proof: Option<&Proof>) -> Result<(), VerifyError> {
+    match (access.jkt, proof.map(Proof::key)) {
+        (None, None) => Ok(()),
+        (Some(bound), Some(proved)) if bound == proved => Ok(()),
+        (Some(_), Some(_)) => Err(VerifyError::Invalid("it is bound to another key")),
+        (Some(_), None) => Err(VerifyError::Invalid("it is bound to a key, and came as a bearer token")),
+        (None, Some(_)) => Err(VerifyError::Invalid("it is a bearer token, and came as a bound one")),
     }
 }

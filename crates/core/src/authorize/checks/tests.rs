@@ -121,6 +121,8 @@ fn after_it_a_refusal_goes_to_the_client_with_its_state() {
         ("code_challenge_method", None, InvalidRequest),
         ("code_challenge_method", Some("plain"), InvalidRequest),
         ("code_challenge_method", Some("s256"), InvalidRequest),
+        ("dpop_jkt", Some("short"), InvalidRequest),
+        ("dpop_jkt", Some(long.as_str()), InvalidRequest),
         ("resource", Some("https://evil.example/mcp"), InvalidTarget),
         ("scope", Some("a\"b"), InvalidScope),
         ("prompt", Some("none"), ConsentRequired),
@@ -149,4 +151,8 @@ fn what_is_optional_may_be_absent() {
     assert_eq!(fine(&request("resource", None)).request.resource, RESOURCE);
     assert_eq!(fine(&request("state", None)).request.state, None);
     assert!(fine(&request("prompt", Some("consent"))).prompt_consent);
+    assert_eq!(fine(&request("dpop_jkt", None)).request.dpop_jkt, None);
+    let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+    let bound = fine(&request("dpop_jkt", Some(jkt))).request.dpop_jkt;
+    assert_eq!(bound.map(|bound| bound.to_string()).as_deref(), Some(jkt));
 }

@@ -20,6 +20,7 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
 fn what_a_client_says_of_itself_does_not_pass() {
     let mut headers = map(&[
         ("Authorization", "Bearer x"),
+        ("DPoP", "proof"),
         ("X-Forwarded-User", "root"),
         ("x_forwarded_user", "root"),
         ("X.Forwarded.User", "root"),
@@ -92,6 +93,7 @@ fn an_answer_sets_no_cookie_of_ours_and_no_cors() {
         ("X-Request-Id", "backend"),
         ("Content-Type", "text/plain"),
         ("WWW-Authenticate", "Basic"),
+        ("DPoP-Nonce", "backend"),
     ]);
     clean_response(&mut headers);
     assert_eq!(names(&headers), ["content-type", "set-cookie"]);
