@@ -61,7 +61,10 @@ describe('clients with a metadata document', () => {
     step.get('2024-11-05'), step.resourceAtPath(), step.below('/.well-known/oauth-protected-resource'), step.resourceAtRoot(), step.server(), step.initialize('2025-06-18'),
   ];
   test('Codex CLI 0.169', async () => {
-    await play(w, { discovery: CODEX, document: 'https://chatgpt.com/oauth/codex/client.json', redirectUri: 'http://127.0.0.1:34567/callback' });
+    await play(w, {
+      discovery: CODEX, document: 'https://chatgpt.com/oauth/codex/client.json', redirectUri: 'http://127.0.0.1:34567/callback',
+      refresh: { scope: 'mcp offline_access' }, // observed: all that it asked for, granted or not
+    });
   });
   test('Codex CLI 0.158, which names the resource twice', async () => {
     const resource = [w.mcpUrl, w.mcpUrl];
