@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mcp_login_core::client::{RedirectPolicy, redirect_uri::check_redirect_uri};
 use mcp_login_core::grant::{
-    AccessToken, Active, CodeIssued, GrantError, Issued, Login, MAX_ACCESS_TOKENS, PresentedCode,
-    PresentedRefreshToken, RefreshStep, RefreshToken, Sealed, SecretHash, User,
+    AccessToken, Active, CodeIssued, GrantError, Issued, Login, MAX_ACCESS_TOKENS, PresentedClient,
+    PresentedCode, PresentedRefreshToken, RefreshStep, RefreshToken, Sealed, SecretHash, User,
 };
 use mcp_login_core::pkce::CodeChallenge;
 use mcp_login_core::{Scopes, Secret, Timestamp};
@@ -81,6 +81,10 @@ fn hash(kind: u8, n: usize) -> SecretHash {
     SecretHash::new(digest)
 }
 
+fn client(right: bool) -> PresentedClient<'static> {
+    PresentedClient { id: if right { "client" } else { "other" }, authenticated: false }
+}
+
 fn sealed(n: usize) -> Sealed {
     Sealed::new((n as u64).to_be_bytes().to_vec())
 }
@@ -131,8 +135,9 @@ impl Run {
                 scope: scopes(GRANTED),
                 user: User::default(),
                 claims: sealed(0),
-                upstream_tokens: sealed(0),
+                upstream_tokens: Some(sealed(0)),
                 upstream_ended: false,
+                confidential: false,
                 logged_in_at: at(0),
             },
             code: hash(0, CODE),
@@ -175,13 +180,13 @@ impl Run {
     }
 
     fn exchange(&mut self, right_verifier: bool, right_client: bool) {
-        let client_id = if right_client { "client" } else { "other" };
+        let client = client(right_client);
         match std::mem::replace(&mut self.grant, Grant::Ended) {
             Grant::Code(issued) => {
                 let verifier = Secret::new(if right_verifier { VERIFIER.to_owned() } else { "x".repeat(43) });
                 let presented = PresentedCode {
                     code: hash(0, CODE),
-                    client_id,
+                    client,
                     redirect_uri: Some(REDIRECT_URI),
                     code_verifier: &verifier,
                     resource: None,
@@ -198,7 +203,7 @@ impl Run {
                 }
             }
             Grant::Active(active) => {
-                let error = active.check_code(hash(0, CODE), client_id);
+                let error = active.check_code(hash(0, CODE), client);
                 assert_eq!(error == GrantError::Replayed, right_client);
                 self.grant = Grant::Active(active);
                 if right_client {
@@ -227,7 +232,7 @@ impl Run {
         let presented = PresentedRefreshToken {
             hash: presented_hash,
             lineage,
-            client_id: if right_client { "client" } else { "other" },
+            client: client(right_client),
             resource: None,
             scope: asked_scopes.as_ref(),
         };

@@ -7,6 +7,7 @@ mod client;
 pub mod clock;
 mod endpoint;
 mod grant_type;
+mod jwt;
 pub mod page;
 pub mod resource;
 #[cfg(feature = "rmcp-3")]

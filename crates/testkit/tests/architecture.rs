@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// In the library, what a room may know of the others. `server` puts everything together and may know all of them.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
+    ("jwt", &[]),
     ("store", &[]),
-    ("upstream", &[]),
+    ("upstream", &["jwt"]),
     ("page", &[]),
     ("clock", &[]),
-    ("client", &["settings", "store"]),
+    ("client", &["jwt", "settings", "store"]),
     ("grant_type", &["client", "store", "settings"]),
     ("endpoint", &["client", "clock", "grant_type", "page", "settings", "store", "telemetry", "upstream"]),
     ("resource", &["clock", "store", "telemetry", "upstream"]),

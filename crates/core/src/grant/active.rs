@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GrantError, Login, Sealed, SecretHash};
+use super::{GrantError, Login, PresentedClient, Sealed, SecretHash};
 use crate::scope::Scopes;
 use crate::timestamp::Timestamp;
 
@@ -16,11 +16,22 @@ pub const MAX_ACCESS_TOKENS: usize = 32;
 pub struct Active {
     /// Who logged in, for what.
     pub login: Login,
-    spent_code: SecretHash,
-    lineage: SecretHash,
-    refresh: RefreshToken,
-    previous: Option<PreviousRefreshToken>,
+    /// `None` where no code led here.
+    #[serde(default)]
+    spent_code: Option<SecretHash>,
+    /// `None` for a grant that ends with its access token.
+    #[serde(default)]
+    refresh: Option<RefreshFamily>,
     access: Vec<AccessToken>,
+}
+
+/// The refresh tokens of one grant, each the successor of the one before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RefreshFamily {
+    /// Of the part that all of them share.
+    lineage: SecretHash,
+    current: RefreshToken,
+    previous: Option<PreviousRefreshToken>,
 }
 
 /// The refresh token that is good now.
@@ -71,8 +82,8 @@ pub struct PresentedRefreshToken<'a> {
     pub hash: SecretHash,
     /// Of the part that all refresh tokens of the grant share.
     pub lineage: SecretHash,
-    /// The authenticated client.
-    pub client_id: &'a str,
+    /// The client.
+    pub client: PresentedClient<'a>,
     /// The exact URL of the server that it named, if it named one.
     pub resource: Option<&'a str>,
     /// The scopes that it asked for, if it did.
@@ -98,21 +109,23 @@ pub enum RefreshStep<'a> {
 
 impl Active {
     pub(super) fn new(login: Login, spent_code: SecretHash, lineage: SecretHash, issued: Issued) -> Self {
-        Self {
-            login,
-            spent_code,
-            lineage,
-            refresh: issued.refresh,
-            previous: None,
-            access: vec![issued.access],
-        }
+        let refresh = RefreshFamily { lineage, current: issued.refresh, previous: None };
+        Self { login, spent_code: Some(spent_code), refresh: Some(refresh), access: vec![issued.access] }
+    }
+
+    /// A grant that came about without a code and has no refresh token: whoever got it can get another (RFC 6749
+    /// §4.4.3).
+    #[must_use]
+    pub fn without_refresh_token(login: Login, access: AccessToken) -> Self {
+        Self { login, spent_code: None, refresh: None, access: vec![access] }
     }
 
     /// When the last of the grant's tokens ends.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         let access = self.access.iter().map(|token| token.expires_at);
-        access.fold(self.refresh.expires_at, Timestamp::max)
+        let refresh = self.refresh.iter().map(|family| family.current.expires_at);
+        access.chain(refresh).max().unwrap_or(Timestamp::from_millis(0))
     }
 
     /// What an access token is good for now, if it is one of this grant's.
@@ -130,14 +143,11 @@ impl Active {
 
     /// A code presented to a grant whose code is spent: never good (OAuth 2.1 §4.1.3).
     #[must_use]
-    pub fn check_code(&self, code: SecretHash, client_id: &str) -> GrantError {
-        if self.spent_code != code {
-            GrantError::Unknown
-        } else if self.login.client_id == client_id {
-            GrantError::Replayed
-        } else {
-            GrantError::OtherClient
+    pub fn check_code(&self, code: SecretHash, client: PresentedClient<'_>) -> GrantError {
+        if self.spent_code != Some(code) {
+            return GrantError::Unknown;
         }
+        self.login.check_client(client).err().unwrap_or(GrantError::Replayed)
     }
 
     /// What becomes of a presented refresh token.
@@ -149,15 +159,14 @@ impl Active {
         presented: &PresentedRefreshToken<'_>,
         now: Timestamp,
     ) -> Result<RefreshStep<'_>, GrantError> {
-        let is_current = self.refresh.hash == presented.hash;
-        let previous = self.previous.as_ref().filter(|previous| previous.hash == presented.hash);
-        if !is_current && previous.is_none() && self.lineage != presented.lineage {
+        let family = self.refresh.as_ref().ok_or(GrantError::Unknown)?;
+        let is_current = family.current.hash == presented.hash;
+        let previous = family.previous.as_ref().filter(|previous| previous.hash == presented.hash);
+        if !is_current && previous.is_none() && family.lineage != presented.lineage {
             return Err(GrantError::Unknown);
         }
-        if self.login.client_id != presented.client_id {
-            return Err(GrantError::OtherClient);
-        }
-        if self.refresh.expires_at.has_passed(now) {
+        self.login.check_client(presented.client)?;
+        if family.current.expires_at.has_passed(now) {
             return Err(GrantError::Unknown);
         }
         let repeat = previous.filter(|previous| !previous.until.has_passed(now));
@@ -176,16 +185,18 @@ impl Active {
         }
         Ok(match repeat {
             Some(previous) => RefreshStep::Repeat { successor: &previous.successor },
-            None => RefreshStep::Rotate { wrapped_key: &self.refresh.wrapped_key, scope: scope.clone() },
+            None => RefreshStep::Rotate { wrapped_key: &family.current.wrapped_key, scope: scope.clone() },
         })
     }
 
     /// Puts a new pair in the place of the old refresh token, which stays good for `retry_window` to repeat the
     /// answer `successor`, sealed under it.
     pub fn rotate(&mut self, issued: Issued, successor: Sealed, retry_window: Duration, now: Timestamp) {
-        let old = std::mem::replace(&mut self.refresh, issued.refresh);
-        self.previous =
-            Some(PreviousRefreshToken { hash: old.hash, successor, until: now.plus(retry_window) });
+        if let Some(family) = &mut self.refresh {
+            let old = std::mem::replace(&mut family.current, issued.refresh);
+            let until = now.plus(retry_window);
+            family.previous = Some(PreviousRefreshToken { hash: old.hash, successor, until });
+        }
         self.prune(now);
         self.access.push(issued.access);
         let excess = self.access.len().saturating_sub(MAX_ACCESS_TOKENS);
@@ -196,7 +207,9 @@ impl Active {
     /// first, so that only live tokens are of use to a thief of the store.
     pub fn prune(&mut self, now: Timestamp) {
         self.access.retain(|token| !token.expires_at.has_passed(now));
-        self.previous = self.previous.take().filter(|previous| !previous.until.has_passed(now));
+        if let Some(family) = &mut self.refresh {
+            family.previous = family.previous.take().filter(|previous| !previous.until.has_passed(now));
+        }
     }
 
     /// Ends one access token, and no other; `false` when it is not one of this grant's.
@@ -209,8 +222,10 @@ impl Active {
     /// Whether this is a refresh token of the grant, good or once good: what ends the grant when it is revoked.
     #[must_use]
     pub fn has_refresh_token(&self, hash: SecretHash, lineage: SecretHash) -> bool {
-        self.refresh.hash == hash
-            || self.previous.as_ref().is_some_and(|previous| previous.hash == hash)
-            || self.lineage == lineage
+        self.refresh.as_ref().is_some_and(|family| {
+            family.current.hash == hash
+                || family.previous.as_ref().is_some_and(|previous| previous.hash == hash)
+                || family.lineage == lineage
+        })
     }
 }

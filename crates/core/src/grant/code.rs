@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Active, GrantError, Issued, Login, Sealed, SecretHash};
+use super::{Active, GrantError, Issued, Login, PresentedClient, Sealed, SecretHash};
 use crate::client::VerifiedRedirectUri;
 use crate::pkce::CodeChallenge;
 use crate::secret::Secret;
@@ -30,8 +30,8 @@ pub struct CodeIssued {
 pub struct PresentedCode<'a> {
     /// Of the code.
     pub code: SecretHash,
-    /// The authenticated client.
-    pub client_id: &'a str,
+    /// The client.
+    pub client: PresentedClient<'a>,
     /// Its `redirect_uri`, if it sent one.
     pub redirect_uri: Option<&'a str>,
     /// Its `code_verifier`.
@@ -47,9 +47,7 @@ impl CodeIssued {
         if self.code != presented.code || self.expires_at.has_passed(now) {
             return Err(GrantError::Unknown);
         }
-        if self.login.client_id != presented.client_id {
-            return Err(GrantError::OtherClient);
-        }
+        self.login.check_client(presented.client)?;
         if presented.redirect_uri.is_some_and(|uri| uri != self.redirect_uri.as_str()) {
             return Err(GrantError::OtherRedirectUri);
         }

@@ -86,13 +86,41 @@ pub struct Login {
     pub user: User,
     /// Everything that the upstream said of the person, under the grant's data key.
     pub claims: Sealed,
-    /// The upstream's tokens, under the grant's data key.
-    pub upstream_tokens: Sealed,
+    /// The upstream's tokens, under the grant's data key. `None` where nobody signed in there: a client that acts for
+    /// itself, or a person whom another identity provider vouches for.
+    #[serde(default)]
+    pub upstream_tokens: Option<Sealed>,
     /// The upstream has ended the login: no new tokens, the person has to sign in again.
     #[serde(default)]
     pub upstream_ended: bool,
+    /// The client authenticates: whoever presents what the grant gave without having done so is not it. Known when
+    /// the login starts, so that nobody has to look the client up again when it comes for tokens.
+    #[serde(default)]
+    pub confidential: bool,
     /// When the person logged in.
     pub logged_in_at: Timestamp,
+}
+
+/// The client that presents something.
+#[derive(Debug, Clone, Copy)]
+pub struct PresentedClient<'a> {
+    /// Its identifier.
+    pub id: &'a str,
+    /// Whether it has proved that it is the one; a public client cannot.
+    pub authenticated: bool,
+}
+
+impl Login {
+    /// Whether this client may use what the login gave.
+    pub fn check_client(&self, client: PresentedClient<'_>) -> Result<(), GrantError> {
+        if self.client_id != client.id {
+            return Err(GrantError::OtherClient);
+        }
+        if self.confidential && !client.authenticated {
+            return Err(GrantError::NotAuthenticated);
+        }
+        Ok(())
+    }
 }
 
 /// What operators may see of a person.
@@ -134,6 +162,9 @@ pub enum GrantError {
     /// It was given to another client.
     #[error("the code or token was given to another client")]
     OtherClient,
+    /// Its client authenticates, and whoever came has not.
+    #[error("this client has to authenticate")]
+    NotAuthenticated,
     /// Not where the code was sent.
     #[error("redirect_uri is not the one of the authorization request")]
     OtherRedirectUri,
@@ -154,6 +185,7 @@ pub enum GrantError {
 impl From<GrantError> for OAuthError {
     fn from(error: GrantError) -> Self {
         let code = match error {
+            GrantError::NotAuthenticated => ErrorCode::InvalidClient,
             GrantError::OtherResource => ErrorCode::InvalidTarget,
             GrantError::WiderScope => ErrorCode::InvalidScope,
             _ => ErrorCode::InvalidGrant,

@@ -25,6 +25,10 @@ fn sealed(of: u8) -> Sealed {
     Sealed::new(vec![of])
 }
 
+fn client(id: &str) -> PresentedClient<'_> {
+    PresentedClient { id, authenticated: false }
+}
+
 fn issued(n: u8, now: Timestamp) -> Issued {
     let scope = Scopes::parse("a b").unwrap();
     Issued {
@@ -47,8 +51,9 @@ fn code_issued() -> CodeIssued {
             scope: Scopes::parse("a b").unwrap(),
             user: User::default(),
             claims: sealed(0),
-            upstream_tokens: sealed(0),
+            upstream_tokens: Some(sealed(0)),
             upstream_ended: false,
+            confidential: false,
             logged_in_at: at(0),
         },
         code: hash(200),
@@ -67,7 +72,7 @@ fn presented(n: u8) -> PresentedRefreshToken<'static> {
     PresentedRefreshToken {
         hash: hash(n),
         lineage: hash(99),
-        client_id: "client",
+        client: client("client"),
         resource: None,
         scope: None,
     }
@@ -79,7 +84,7 @@ fn a_code_is_bound_to_all_that_it_was_given_for() {
     let other_verifier = Secret::new(VERIFIER.to_lowercase());
     let good = || PresentedCode {
         code: hash(200),
-        client_id: "client",
+        client: client("client"),
         redirect_uri: Some(REDIRECT),
         code_verifier: &verifier,
         resource: Some("https://mcp.example.com/mcp"),
@@ -88,7 +93,7 @@ fn a_code_is_bound_to_all_that_it_was_given_for() {
     assert_eq!(check(good()), Ok(()));
     assert_eq!(check(PresentedCode { redirect_uri: None, resource: None, ..good() }), Ok(()));
     assert_eq!(check(PresentedCode { code: hash(201), ..good() }), Err(GrantError::Unknown));
-    assert_eq!(check(PresentedCode { client_id: "other", ..good() }), Err(GrantError::OtherClient));
+    assert_eq!(check(PresentedCode { client: client("other"), ..good() }), Err(GrantError::OtherClient));
     let other_port = Some("http://127.0.0.1:5001/cb");
     assert_eq!(
         check(PresentedCode { redirect_uri: other_port, ..good() }),
@@ -112,9 +117,9 @@ fn a_code_is_bound_to_all_that_it_was_given_for() {
 
 #[test]
 fn a_spent_code_ends_the_grant_for_its_own_client_only() {
-    assert_eq!(active().check_code(hash(200), "client"), GrantError::Replayed);
-    assert_eq!(active().check_code(hash(200), "other"), GrantError::OtherClient);
-    assert_eq!(active().check_code(hash(201), "client"), GrantError::Unknown);
+    assert_eq!(active().check_code(hash(200), client("client")), GrantError::Replayed);
+    assert_eq!(active().check_code(hash(200), client("other")), GrantError::OtherClient);
+    assert_eq!(active().check_code(hash(201), client("client")), GrantError::Unknown);
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn a_refresh_token_is_bound_to_client_resource_and_scope() {
     let wide = Scopes::parse("b c").unwrap();
     let check = |presented: PresentedRefreshToken<'_>| grant.check_refresh(&presented, at(1)).map(|_| ());
     assert_eq!(
-        check(PresentedRefreshToken { client_id: "other", ..presented(1) }),
+        check(PresentedRefreshToken { client: client("other"), ..presented(1) }),
         Err(GrantError::OtherClient)
     );
     assert_eq!(
@@ -223,4 +228,35 @@ fn a_record_is_read_back_as_it_was() {
     let Grant::Active(read) = serde_json::from_str(&text).unwrap() else { panic!() };
     assert!(read.access_token(hash(101), at(0)).is_some());
     assert_eq!(serde_json::to_string(&Grant::Active(read)).unwrap(), text);
+}
+
+#[test]
+fn a_client_that_authenticates_has_to() {
+    let mut issued = code_issued();
+    issued.login.confidential = true;
+    let verifier = Secret::new(VERIFIER);
+    let by = |authenticated| PresentedCode {
+        code: hash(200),
+        client: PresentedClient { id: "client", authenticated },
+        redirect_uri: None,
+        code_verifier: &verifier,
+        resource: None,
+    };
+    assert_eq!(issued.check(&by(false), at(0)), Err(GrantError::NotAuthenticated));
+    assert_eq!(issued.check(&by(true), at(0)), Ok(()));
+    let active = issued.exchange(hash(99), super::tests::issued(1, at(0)));
+    assert_eq!(active.check_refresh(&presented(1), at(1)), Err(GrantError::NotAuthenticated));
+    assert_eq!(active.check_code(hash(200), client("client")), GrantError::NotAuthenticated);
+    let proved = PresentedClient { id: "client", authenticated: true };
+    assert!(active.check_refresh(&PresentedRefreshToken { client: proved, ..presented(1) }, at(1)).is_ok());
+}
+
+#[test]
+fn a_grant_without_refresh_token_ends_with_its_access_token() {
+    let grant = Active::without_refresh_token(code_issued().login, issued(1, at(0)).access);
+    assert_eq!(grant.expires_at(), at(3600));
+    assert!(grant.access_token(hash(101), at(3599)).is_some());
+    assert_eq!(grant.check_refresh(&presented(1), at(1)), Err(GrantError::Unknown));
+    assert_eq!(grant.check_code(hash(200), client("client")), GrantError::Unknown);
+    assert!(!grant.has_refresh_token(hash(1), hash(99)));
 }

@@ -34,6 +34,11 @@ pub enum ProxyError {
     /// 401, still without its `WWW-Authenticate`.
     #[error("the login at the upstream service has ended: sign in again")]
     LoginNeeded,
+    /// 403: nobody signed in at the upstream, and another login of the same kind would not help.
+    #[error(
+        "this MCP server works with an account at the upstream service, which a login by client credentials or identity assertion does not have"
+    )]
+    NoUpstreamAccount,
     /// 403: it holds what no header can, or is empty.
     #[error("this user's identifier cannot be passed on")]
     SubjectNotPassed,
@@ -96,7 +101,7 @@ impl ProxyError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
-            Self::SubjectNotPassed => StatusCode::FORBIDDEN,
+            Self::SubjectNotPassed | Self::NoUpstreamAccount => StatusCode::FORBIDDEN,
             Self::UpstreamUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -119,7 +124,7 @@ impl ProxyError {
             | Self::BodyBroken
             | Self::BodyStalled => "invalid_request",
             Self::LoginNeeded => "invalid_token",
-            Self::SubjectNotPassed => "access_denied",
+            Self::SubjectNotPassed | Self::NoUpstreamAccount => "access_denied",
             Self::BackendBroke | Self::BackendRefused => "server_error",
             Self::UpstreamUnavailable { .. }
             | Self::BackendUnreachable
@@ -133,6 +138,7 @@ impl From<UpstreamTokenError> for ProxyError {
     fn from(error: UpstreamTokenError) -> Self {
         match error {
             UpstreamTokenError::LoginNeeded => Self::LoginNeeded,
+            UpstreamTokenError::NoAccount => Self::NoUpstreamAccount,
             UpstreamTokenError::Unavailable { retry_after } => Self::UpstreamUnavailable { retry_after },
         }
     }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mcp_login_core::client::ClientAuthMethod;
 use mcp_login_core::error::OAuthError;
+use mcp_login_core::grant::PresentedClient;
 use mcp_login_core::params::Params;
 use mcp_login_core::{Secret, Timestamp};
 
@@ -16,6 +17,8 @@ use crate::store::backend::StoreError;
 #[derive(Debug)]
 pub(crate) struct AuthenticatedClient {
     id: String,
+    /// It has proved it.
+    authenticated: bool,
     /// It has registered, and nobody has finished a login with it yet.
     unused: bool,
 }
@@ -66,21 +69,31 @@ impl AuthenticatedClient {
         if let Some(address) = clients.document(&presented.client_id) {
             address.map_err(|error| refused(error.into()))?;
             let id = presented.client_id;
-            return if presented.secret.is_none() { Ok(Self { id, unused: false }) } else { Err(failed()) };
+            return if presented.secret.is_none() {
+                Ok(Self { id, authenticated: false, unused: false })
+            } else {
+                Err(failed())
+            };
         }
         let record = clients.registered(&presented.client_id, now).await?.ok_or_else(failed)?;
-        let proved = match (record.client.token_endpoint_auth_method, &presented.secret) {
-            (ClientAuthMethod::None, secret) => secret.is_none(),
-            (_, Some(secret)) => record.has_secret(secret.expose_secret()),
-            (_, None) => false,
+        let authenticated = match (record.client.token_endpoint_auth_method, &presented.secret) {
+            (ClientAuthMethod::None, None) => false,
+            (ClientAuthMethod::None, Some(_)) | (_, None) => return Err(failed()),
+            (_, Some(secret)) if record.has_secret(secret.expose_secret()) => true,
+            (_, Some(_)) => return Err(failed()),
         };
         let unused = record.is_unused();
-        if proved { Ok(Self { id: record.client.client_id, unused }) } else { Err(failed()) }
+        Ok(Self { id: record.client.client_id, authenticated, unused })
     }
 
     /// Its identifier.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// As the grant sees it.
+    pub(crate) fn presented(&self) -> PresentedClient<'_> {
+        PresentedClient { id: &self.id, authenticated: self.authenticated }
     }
 
     /// A login of it comes to an end: if it is the first, the registration becomes one that stays. `false` when the

@@ -182,8 +182,9 @@ async fn issue_code(
             resource: request.resource.clone(),
             scope: request.scope.clone(),
             claims: key.seal(grant, CLAIMS_LABEL, &identity.claims)?,
-            upstream_tokens: key.seal(grant, UPSTREAM_TOKENS_LABEL, &tokens)?,
+            upstream_tokens: Some(key.seal(grant, UPSTREAM_TOKENS_LABEL, &tokens)?),
             upstream_ended: false,
+            confidential: false,
             user: User {
                 subject: identity.subject,
                 email: identity.email,

@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::error::OAuthError;
-use mcp_login_core::grant::{Active, Grant, GrantError};
+use mcp_login_core::grant::{Active, Grant};
 
 use super::AuthorizationServer;
 use super::answer::{Body, JsonError, no_store};
@@ -51,7 +51,7 @@ async fn active_grant(
 }
 
 fn check_owner(active: &Active, client: &AuthenticatedClient) -> Result<(), OAuthError> {
-    if active.login.client_id == client.id() { Ok(()) } else { Err(GrantError::OtherClient.into()) }
+    Ok(active.login.check_client(client.presented())?)
 }
 
 /// A refresh token takes its whole grant along (RFC 7009 §2.1).

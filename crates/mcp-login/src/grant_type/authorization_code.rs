@@ -20,7 +20,7 @@ pub(super) async fn exchange(
     let code = Handle::parse(HandleKind::Code, request.code.expose_secret()).ok_or(GrantError::Unknown)?;
     let presented = PresentedCode {
         code: code.hash(),
-        client_id: client.id(),
+        client: client.presented(),
         redirect_uri: request.redirect_uri,
         code_verifier: &request.code_verifier,
         resource: request.resource,
@@ -30,7 +30,7 @@ pub(super) async fn exchange(
         let issued = match found.record {
             Grant::CodeIssued(issued) => issued,
             Grant::Active(active) => {
-                let error = active.check_code(presented.code, client.id());
+                let error = active.check_code(presented.code, presented.client);
                 if error == GrantError::Replayed {
                     context.store.end_grant(code.grant(), context.now).await?;
                     tracing::warn!(

@@ -35,7 +35,7 @@ pub(super) async fn refresh(
     let presented = PresentedRefreshToken {
         hash: token.hash(),
         lineage: token.lineage_hash(),
-        client_id: client.id(),
+        client: client.presented(),
         resource: request.resource,
         scope: asked.as_ref(),
     };

@@ -43,6 +43,10 @@ pub enum UpstreamTokenError {
     /// The upstream no longer takes what we hold: the user has to sign in again.
     #[error("the login at the upstream service has ended: sign in again")]
     LoginNeeded,
+    /// Nobody signed in at the upstream for this login: a client that acts for itself, or a person whom another identity
+    /// provider vouches for.
+    #[error("this login has no account at the upstream service")]
+    NoAccount,
     /// The upstream or the store cannot be reached: try again, nothing is lost.
     #[error("the upstream service cannot be reached: try again")]
     Unavailable {

@@ -96,7 +96,8 @@ impl UpstreamTokens {
         if active.login.upstream_ended {
             return Err(UpstreamTokenError::LoginNeeded);
         }
-        let tokens = self.key.open(&self.grant, UPSTREAM_TOKENS_LABEL, &active.login.upstream_tokens)?;
+        let sealed = active.login.upstream_tokens.as_ref().ok_or(UpstreamTokenError::NoAccount)?;
+        let tokens = self.key.open(&self.grant, UPSTREAM_TOKENS_LABEL, sealed)?;
         Ok(Opened { version: found.version, active, tokens })
     }
 
@@ -129,7 +130,7 @@ impl UpstreamTokens {
                 return Ok(opened.tokens.access_token);
             }
             opened.active.login.upstream_tokens =
-                self.key.seal(&self.grant, UPSTREAM_TOKENS_LABEL, &fresh)?;
+                Some(self.key.seal(&self.grant, UPSTREAM_TOKENS_LABEL, &fresh)?);
             match self.swap(opened).await? {
                 Swap::Done(_) => return Ok(fresh.access_token),
                 Swap::Conflict => {}

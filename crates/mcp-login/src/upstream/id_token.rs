@@ -1,17 +1,19 @@
 //! The `id_token` (OIDC Core 1.0 §3.1.3.7). Signature first, then every claim against the time handed in.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Validation};
+use jsonwebtoken::Algorithm;
 use mcp_login_core::{Secret, Timestamp};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha512};
 use url::Url;
 
 use super::error::UpstreamError;
-use super::jwks::ALGORITHMS;
 use super::provider::Provider;
 use super::service::Upstream;
+use crate::jwt::{JwtError, KeySet, UnverifiedJwt};
 
 /// Seconds two clocks may differ.
 const TOLERANCE: f64 = 30.0;
@@ -33,49 +35,48 @@ impl Upstream {
         jwks_uri: &Url,
         expected: &Expected<'_>,
     ) -> Result<Map<String, Value>, UpstreamError> {
-        // A second provider in the dependency tree would make the first verification panic; the first to install wins.
-        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        // Fails for `none` and for names nobody knows.
-        let Ok(header) = jsonwebtoken::decode_header(id_token) else {
-            return Err(UpstreamError::Untrusted("the id_token is not signed in a known way"));
-        };
-        if !ALGORITHMS.contains(&header.alg) {
-            return Err(UpstreamError::Untrusted(
-                "the id_token is signed with an algorithm that is not allowed",
-            ));
-        }
-        if header.crit.is_some() {
-            return Err(UpstreamError::Untrusted("the id_token has a critical header"));
-        }
+        let untrusted = |error| UpstreamError::Untrusted(reason(error));
+        let token = UnverifiedJwt::read(id_token).map_err(untrusted)?;
         let mut keys = self.key_set(jwks_uri, expected.now).await?;
-        if keys.find(header.alg, header.kid.as_deref()).is_empty() {
+        if !token.may_be_signed_by(&keys) {
             keys = self.newer_key_set(keys, jwks_uri, expected.now).await?;
         }
-        let candidates = keys.find(header.alg, header.kid.as_deref());
-        if candidates.is_empty() {
-            return Err(UpstreamError::Untrusted(
-                "the id_token is signed with a key the service does not publish",
-            ));
-        }
-        let validation = signature_only(header.alg);
-        let claims = candidates
-            .into_iter()
-            .find_map(|key| jsonwebtoken::decode::<Map<String, Value>>(id_token, key, &validation).ok())
-            .ok_or(UpstreamError::Untrusted("the signature of the id_token does not hold"))?
-            .claims;
-        check_claims(&claims, header.alg, expected).map_err(UpstreamError::Untrusted)?;
+        let claims = token.verify(&keys).map_err(untrusted)?;
+        check_claims(&claims, token.algorithm(), expected).map_err(UpstreamError::Untrusted)?;
         Ok(claims)
     }
 }
 
-/// The library's own checks read the system clock and skip a claim that is missing; [`check_claims`] does neither.
-fn signature_only(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation
+impl Upstream {
+    async fn key_set(&self, uri: &Url, now: Timestamp) -> Result<Arc<KeySet>, UpstreamError> {
+        self.keys.get(now, self.fetch_keys(uri)).await
+    }
+
+    /// After a `kid` that `old` does not hold: the service may have changed its keys.
+    async fn newer_key_set(
+        &self,
+        old: Arc<KeySet>,
+        uri: &Url,
+        now: Timestamp,
+    ) -> Result<Arc<KeySet>, UpstreamError> {
+        self.keys.get_newer(old, now, self.fetch_keys(uri)).await
+    }
+
+    async fn fetch_keys(&self, uri: &Url) -> Result<KeySet, UpstreamError> {
+        KeySet::read(&self.http.document("jwks_uri", uri.clone()).await?)
+            .ok_or(UpstreamError::Untrusted("the key set is not one"))
+    }
+}
+
+/// For the operator's log.
+const fn reason(error: JwtError) -> &'static str {
+    match error {
+        JwtError::Malformed => "the id_token is not signed in a known way",
+        JwtError::Algorithm => "the id_token is signed with an algorithm that is not allowed",
+        JwtError::Critical => "the id_token has a critical header",
+        JwtError::UnknownKey => "the id_token is signed with a key the service does not publish",
+        JwtError::Signature => "the signature of the id_token does not hold",
+    }
 }
 
 /// OIDC Core 1.0 §3.1.3.7, steps 2 to 11.

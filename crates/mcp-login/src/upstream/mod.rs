@@ -10,7 +10,6 @@ mod exchange;
 mod http;
 mod id_token;
 mod identity;
-mod jwks;
 mod metadata;
 pub mod presets;
 mod provider;

@@ -9,9 +9,9 @@ use url::Url;
 use super::cached::Cached;
 use super::error::UpstreamError;
 use super::http::Http;
-use super::jwks::KeySet;
 use super::metadata::{Discovery, check_url};
 use super::provider::{ClientAuth, Kind, Pkce, Provider};
+use crate::jwt::KeySet;
 
 /// A service people sign in to, and the client that is registered there for this server.
 ///

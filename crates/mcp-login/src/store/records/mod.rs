@@ -5,12 +5,14 @@ mod clients;
 mod grants;
 mod handle;
 mod seal;
+mod used;
 
 pub use approvals::Approval;
 pub use clients::ClientRecord;
 pub use grants::Versioned;
 pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};
 pub use seal::{DataKey, OpenError};
+pub use used::UsedKind;
 
 /// What the upstream said of the person is sealed as this.
 pub const CLAIMS_LABEL: &str = "claims";

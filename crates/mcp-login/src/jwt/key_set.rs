@@ -1,26 +1,17 @@
-//! The service's signing keys (RFC 7517): only what may verify an `id_token` is kept.
-
-use std::sync::Arc;
+//! Public keys of others (RFC 7517): only what may verify a signature is kept.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use mcp_login_core::Timestamp;
 use serde_json::Value;
-use url::Url;
 
-use super::error::UpstreamError;
-use super::service::Upstream;
+use super::ALGORITHMS;
 
-/// More keys than any service publishes.
+/// More keys than anybody publishes.
 const MAX_KEYS: usize = 100;
 
-/// What an `id_token` may be signed with. A fixed list of signatures with a public key: never `none`, and never HS*, which
-/// would make everybody who can verify able to sign. What the metadata claims to support plays no part.
-pub(super) const ALGORITHMS: [Algorithm; 4] =
-    [Algorithm::RS256, Algorithm::ES256, Algorithm::PS256, Algorithm::EdDSA];
-
+/// The keys of one signer.
 #[derive(Debug)]
-pub(super) struct KeySet {
+pub(crate) struct KeySet {
     keys: Vec<Key>,
 }
 
@@ -34,11 +25,11 @@ struct Key {
 
 impl KeySet {
     /// Keys that cannot be read or may not be used are left out: one odd key must not stop the others.
-    pub(super) fn read(document: &Value) -> Result<Self, UpstreamError> {
-        let Some(keys) = document.get("keys").and_then(Value::as_array) else {
-            return Err(UpstreamError::Untrusted("the key set is not one"));
-        };
-        Ok(Self { keys: keys.iter().take(MAX_KEYS).filter_map(Key::read).collect() })
+    ///
+    /// `None` for what is no key set.
+    pub(crate) fn read(document: &Value) -> Option<Self> {
+        let keys = document.get("keys")?.as_array()?;
+        Some(Self { keys: keys.iter().take(MAX_KEYS).filter_map(Key::read).collect() })
     }
 
     /// The keys that may have made a signature with this header. Without a `kid` there must be exactly one.
@@ -81,26 +72,6 @@ impl Key {
     }
 }
 
-impl Upstream {
-    pub(super) async fn key_set(&self, uri: &Url, now: Timestamp) -> Result<Arc<KeySet>, UpstreamError> {
-        self.keys.get(now, self.fetch_keys(uri)).await
-    }
-
-    /// After a `kid` that `old` does not hold: the service may have changed its keys.
-    pub(super) async fn newer_key_set(
-        &self,
-        old: Arc<KeySet>,
-        uri: &Url,
-        now: Timestamp,
-    ) -> Result<Arc<KeySet>, UpstreamError> {
-        self.keys.get_newer(old, now, self.fetch_keys(uri)).await
-    }
-
-    async fn fetch_keys(&self, uri: &Url) -> Result<KeySet, UpstreamError> {
-        KeySet::read(&self.http.document("jwks_uri", uri.clone()).await?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -139,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_set_is_refused() {
-        assert!(KeySet::read(&json!({"error": "x"})).is_err());
-        assert!(KeySet::read(&json!([])).is_err());
+        assert!(KeySet::read(&json!({"error": "x"})).is_none());
+        assert!(KeySet::read(&json!([])).is_none());
     }
 }
