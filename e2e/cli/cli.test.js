@@ -5,6 +5,7 @@ import { writeFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { NO_INTERNET } from '../lib/documents.js';
 import { USERS } from '../lib/upstream.js';
 import { useWorld } from '../lib/world.js';
 import { startDesktop } from './desktop.js';
@@ -49,7 +50,7 @@ function checkRefreshes(w, wanted, scope) {
 // Five minutes and less is what makes Claude Code refresh before every request.
 for (const [ttl, refreshes] of [['1h', false], ['200s', true]]) {
   describe(`Claude Code, access tokens of ${ttl}`, () => {
-    const w = useWorld({ recorded: true, name: `cli-claude-${ttl}`, extra: `[tokens]\naccess_ttl = "${ttl}"` });
+    const w = useWorld({ recorded: true, env: NO_INTERNET, name: `cli-claude-${ttl}`, extra: `[tokens]\naccess_ttl = "${ttl}"` });
     const d = useDesktop();
     const document = 'https://claude.ai/oauth/claude-code-client-metadata';
 
@@ -82,7 +83,7 @@ for (const [ttl, refreshes] of [['1h', false], ['200s', true]]) {
 
 for (const [ttl, refreshes] of [['1h', false], ['20s', true]]) {
   describe(`Codex, access tokens of ${ttl}`, () => {
-    const w = useWorld({ recorded: true, name: `cli-codex-${ttl}`, extra: `[tokens]\naccess_ttl = "${ttl}"\nrefresh_retry_window = "10s"` });
+    const w = useWorld({ recorded: true, env: NO_INTERNET, name: `cli-codex-${ttl}`, extra: `[tokens]\naccess_ttl = "${ttl}"\nrefresh_retry_window = "10s"` });
     const d = useDesktop();
     const document = 'https://chatgpt.com/oauth/codex/client.json';
     const codex = (...args) => d.run(process.execPath, [CODEX, ...args]);
