@@ -1,6 +1,11 @@
 // Sites that serve Client ID Metadata Documents, and sockets that nobody may connect to.
 import http from 'node:http';
 import net from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+/** Environment of a gateway that trusts no site of the internet, only a CA whose key was thrown away: no document of a
+ * well-known client can be read, on no machine, so that the copies stand in. */
+export const NO_INTERNET = { SSL_CERT_FILE: fileURLToPath(new URL('nobody.pem', import.meta.url)), SSL_CERT_DIR: '/dev/null' };
 
 /** A site on 127.0.0.1: `host` is what the operator names, `serve` puts something at a path, `asked` counts. */
 export async function startSite() {
@@ -50,10 +55,12 @@ export async function startTrap() {
     connections += 1;
     socket.destroy();
   });
-  await new Promise((resolve) => server.listen(0, '::', resolve));
-  const { port } = server.address();
+  const listen = (address) => new Promise((resolve, reject) => server.once('error', reject).listen(0, address, resolve));
+  await listen('::').catch(() => listen('0.0.0.0')); // a machine without IPv6
+  const { port, family } = server.address();
   return {
     port,
+    loopback: family === 'IPv6' ? ['127.0.0.1', '127.1.2.3', '::1'] : ['127.0.0.1', '127.1.2.3'],
     connections: () => connections,
     /** One connection of our own: proof that one would be seen. */
     async spring(host) {

@@ -39,13 +39,14 @@ export function config({ url, listen, store, upstream, resources, top = '', extr
 
 /**
  * Starts `mcp-login serve` and waits until `/readyz` says so.
- * `store` may be a function of the gateway's directory (a file store lives there). `port` must be free.
+ * `store` may be a function of the gateway's directory (a file store lives there). `port` must be free;
+ * `publicUrl` is what stands in front of it, if something does.
  */
-export async function startGateway({ port, store = 'memory:', upstream, resources, top, extra, env = {}, name = 'gateway' }) {
+export async function startGateway({ port, publicUrl, store = 'memory:', upstream, resources, top, extra, env = {}, name = 'gateway' }) {
   port ??= await freePort();
   const dir = await mkdtemp(path.join(tmpdir(), 'mcp-login-e2e-'));
   const listen = `127.0.0.1:${port}`;
-  const url = `http://${listen}`;
+  const url = publicUrl ?? `http://${listen}`;
   const storeUrl = typeof store === 'function' ? store(dir) : store;
   const file = path.join(dir, 'mcp-login.toml');
   await writeFile(file, config({ url, listen, store: storeUrl, upstream, resources, top, extra }));

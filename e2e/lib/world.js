@@ -3,6 +3,7 @@ import { after, before } from 'node:test';
 import { startBackend } from './backend.js';
 import { startGateway } from './gateway.js';
 import { freePort } from './process.js';
+import { startRecorder } from './recorder.js';
 import { startRedis } from './redis.js';
 import { startUpstream } from './upstream.js';
 
@@ -21,10 +22,11 @@ export function useWorld(options) {
 
 /**
  * Starts everything. `resources` is a list of `[[mcp]]` entries without their backend.
+ * With `recorded` everything for the gateway passes through `recorder`, which keeps it.
  * `stop` stops in the reverse order; whatever fails to stop fails the test.
  */
 export async function startWorld({
-  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, top, extra, env, name = `${store}-${auth}`,
+  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, recorded = false, top, extra, env, name = `${store}-${auth}`,
 } = {}) {
   const running = [];
   const add = async (starting) => {
@@ -40,11 +42,15 @@ export async function startWorld({
 
   try {
     const port = await freePort();
-    const upstream = await add(startUpstream({ callback: `http://127.0.0.1:${port}/callback`, accessTtl }));
+    const recorder = recorded ? await add(startRecorder()) : undefined;
+    recorder?.forward(port);
+    const publicUrl = recorder?.url ?? `http://127.0.0.1:${port}`;
+    const upstream = await add(startUpstream({ callback: `${publicUrl}/callback`, accessTtl }));
     const backend = await add(startBackend());
     const redis = store === 'redis' ? await add(startRedis()) : undefined;
     const gateway = await add(startGateway({
       port,
+      publicUrl,
       store: { memory: 'memory:', file: (dir) => `file:${dir}/store.db`, redis: redis?.url }[store],
       upstream: upstream.settings,
       resources: resources.map((resource) => ({ backend: backend.url, headers: ACCESS_TOKEN_HEADER, ...resource })),
@@ -53,7 +59,7 @@ export async function startWorld({
       env,
       name,
     }));
-    return { gateway, upstream, backend, redis, stop, mcpUrl: `${gateway.url}/mcp` };
+    return { gateway, upstream, backend, redis, recorder, stop, mcpUrl: `${gateway.url}/mcp` };
   } catch (error) {
     await stop();
     throw error;

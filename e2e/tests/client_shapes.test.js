@@ -1,10 +1,11 @@
 // Each known MCP client by its wire shape: how it discovers, registers or names its document, where it wants to be
-// answered, what it sends along. One test is one client. There is no internet in a test, so the copies of metadata
-// documents that the binary carries stand in for the documents.
+// answered, what it sends along. One test is one client. The copies of metadata documents that the binary carries
+// stand in for the documents.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { checkError, checkInvalidToken, checkPage, checkRedirect, RESOURCES } from '../lib/abuse.js';
 import { play, register, step } from '../lib/client_shape.js';
+import { NO_INTERNET } from '../lib/documents.js';
 import { request } from '../lib/http.js';
 import { OAuthClient } from '../lib/oauth.js';
 import { Person } from '../lib/person.js';
@@ -17,7 +18,7 @@ const ALL = { scope: 'mcp mcp:write offline_access' }; // every scope of the aut
 const PLAIN = { scope: 'mcp' };
 
 describe('clients with a metadata document', () => {
-  const w = useWorld({ resources: RESOURCES, name: 'client-shapes-document' });
+  const w = useWorld({ resources: RESOURCES, name: 'client-shapes-document', env: NO_INTERNET });
 
   for (const host of ['claude.ai', 'claude.com']) {
     test(`Claude.ai, Desktop, mobile, Cowork at ${host}`, async () => {
@@ -61,7 +62,10 @@ describe('clients with a metadata document', () => {
     step.get('2024-11-05'), step.resourceAtPath(), step.below('/.well-known/oauth-protected-resource'), step.resourceAtRoot(), step.server(), step.initialize('2025-06-18'),
   ];
   test('Codex CLI 0.169', async () => {
-    await play(w, { discovery: CODEX, document: 'https://chatgpt.com/oauth/codex/client.json', redirectUri: 'http://127.0.0.1:34567/callback' });
+    await play(w, {
+      discovery: CODEX, document: 'https://chatgpt.com/oauth/codex/client.json', redirectUri: 'http://127.0.0.1:34567/callback',
+      refresh: { scope: 'mcp offline_access' }, // observed: all that it asked for, granted or not
+    });
   });
   test('Codex CLI 0.158, which names the resource twice', async () => {
     const resource = [w.mcpUrl, w.mcpUrl];

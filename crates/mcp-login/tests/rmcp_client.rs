@@ -137,7 +137,7 @@ async fn rmcp_comes_back_when_its_access_token_has_expired() {
     client.cancel().await.unwrap();
 }
 
-/// goose: names itself by its document, which is not fetched here: the copy that we carry stands in.
+/// goose: names itself by its document. Where that cannot be fetched, the copy that we carry stands in.
 #[tokio::test]
 async fn goose_logs_in_by_its_metadata_document() {
     let id = "https://goose-docs.ai/oauth/client-metadata.json";
