@@ -15,6 +15,7 @@ fmt:
 clippy:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
     cargo clippy -p mcp-login --no-default-features -- -D warnings
+    scripts/fuzz --clippy
 
 # licences, sources and doubled crates are as deny.toml says
 deny:
