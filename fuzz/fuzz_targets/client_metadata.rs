@@ -87,13 +87,19 @@ fn assert_address(address: &str, document: &DocumentUrl) {
     let (host, path) = rest.split_once('/').expect("a path");
     assert_eq!(host, document.host());
     assert!(!host.is_empty() && !host.contains(['@', '?']) && host.to_ascii_lowercase() == host, "{address}");
-    assert!(!host.ends_with(':') && !(address.starts_with("https") && host.ends_with(":443")), "{address}");
+    assert!(!host.ends_with(':'), "{address}");
+    assert!(!host.ends_with(":443") || address.starts_with("http:"), "{address}");
     let path = path.split('?').next().unwrap_or_default();
     assert!(!path.is_empty(), "{address}");
     let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
     assert!(path.split('/').all(|segment| segment != "." && segment != ".."), "{address}");
     assert_eq!(document.url().as_str(), Url::parse(address).expect("a URL").as_str());
-    assert_eq!(document.url().as_str(), address, "fetched where it says");
+    // Fetched where it says; an apostrophe in a query is written `%27` on the way (URL standard, special-query set).
+    let fetched = match address.split_once('?') {
+        Some((path, query)) => format!("{path}?{}", query.replace('\'', "%27")),
+        None => address.to_owned(),
+    };
+    assert_eq!(document.url().as_str(), fetched);
 }
 
 fn assert_document(client: &Client, address: &str, json: &[u8], any_site: bool) {
@@ -116,7 +122,9 @@ fn assert_document(client: &Client, address: &str, json: &[u8], any_site: bool) 
 fn assert_client(client: &Client, any_site: bool) {
     let uris = &client.redirect_uris;
     assert!((1..=32).contains(&uris.len()));
-    uris.iter().for_each(|uri| assert_redirectable(uri, any_site));
+    for uri in uris {
+        assert_redirectable(uri, any_site);
+    }
     let mut distinct = uris.clone();
     distinct.sort_unstable();
     distinct.dedup();
