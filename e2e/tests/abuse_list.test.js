@@ -15,9 +15,7 @@ const WITH_A_CLOCK = {
 
 /** What the binary cannot do yet. */
 const TO_COME = {
-  41: 'private_key_jwt',
   58: 'sessions that belong to a user',
-  64: 'introspection',
 };
 
 test('every number has its test', async () => {
