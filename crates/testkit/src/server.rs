@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use mcp_login::settings::{AccessRule, Lifetimes, RateLimits};
+use mcp_login::settings::{AccessRule, Lifetimes, RateLimits, StaticClient};
 use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -36,6 +36,8 @@ pub struct Options {
     pub metadata_documents: bool,
     /// The hosts whose documents may be fetched from this computer.
     pub metadata_document_hosts: Vec<String>,
+    /// The clients that are set up by hand.
+    pub static_clients: Vec<StaticClient>,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
             client_address_header: None,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
+            static_clients: Vec::new(),
         }
     }
 }
@@ -102,6 +105,9 @@ impl TestServer {
             .metadata_documents(options.metadata_documents)
             .metadata_document_hosts(options.metadata_document_hosts)
             .clock(Arc::new(clock.clone()));
+        for client in options.static_clients {
+            builder = builder.client(client);
+        }
         if let Some(name) = options.client_address_header {
             builder = builder.client_address_header(name);
         }

@@ -212,7 +212,7 @@ mod tests {
         entry.keep(Err(Refusal::Unreachable("x")), at(20));
         assert!(entry.for_outages(at(30)).is_some());
         assert!(entry.for_outages(at(100)).is_none());
-        entry.keep(Err(Refusal::Invalid(mcp_login_core::OAuthError::invalid_Arc::new("x"))), at(40));
+        entry.keep(Err(Refusal::Invalid(mcp_login_core::OAuthError::invalid_client("x"))), at(40));
         assert!(entry.for_outages(at(50)).is_none());
     }
 
