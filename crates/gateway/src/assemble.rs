@@ -1,10 +1,11 @@
 //! From the configuration to the library: the one place where the two meet.
 
 use mcp_login::server::AuthServerBuilder;
+use mcp_login::settings::StaticClient;
 use mcp_login::upstream::{self, TrustedIssuer, Upstream};
 use mcp_login::{Access, AuthServer, Resource, Store};
 
-use crate::config::valid::{Auth, Config, McpConfig, UpstreamConfig};
+use crate::config::valid::{Auth, Config, McpConfig, StaticClientConfig, UpstreamConfig};
 
 /// The authorization server that the configuration asks for.
 pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
@@ -45,10 +46,36 @@ fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
             None => issuer,
         });
     }
+    for client in &config.clients.static_clients {
+        builder = builder.client(static_client(client));
+    }
     for mcp in &config.mcp {
         builder = builder.resource(resource(mcp));
     }
     Ok(builder)
+}
+
+fn static_client(config: &StaticClientConfig) -> StaticClient {
+    let mut client = StaticClient::new(&config.client_id).redirect_uris(&config.redirect_uris);
+    if let Some(name) = &config.client_name {
+        client = client.name(name);
+    }
+    if let Some(secret) = &config.client_secret {
+        client = client.secret(secret.clone());
+    }
+    if let Some(jwks) = &config.jwks {
+        client = client.jwks(jwks.clone());
+    }
+    if let Some(jwks_uri) = &config.jwks_uri {
+        client = client.jwks_uri(jwks_uri.clone());
+    }
+    if let Some(grant_types) = &config.grant_types {
+        client = client.grant_types(grant_types);
+    }
+    if let Some(scopes) = &config.scopes {
+        client = client.scopes(scopes);
+    }
+    client
 }
 
 fn resource(mcp: &McpConfig) -> Resource {

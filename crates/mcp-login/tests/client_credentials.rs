@@ -16,7 +16,7 @@ async fn with_robot() -> (TestServer, OAuthClient) {
         .secret(Secret::from(SECRET))
         .grant_types(["client_credentials"])
         .scopes(["mcp"]);
-    let server = TestServer::with(Options { clients: vec![robot], ..Options::usual().await }).await;
+    let server = TestServer::with(Options { static_clients: vec![robot], ..Options::usual().await }).await;
     let robot = OAuthClient::known_as(&server, "robot");
     (server, robot)
 }
@@ -55,7 +55,7 @@ async fn a_named_client_gets_a_token_of_its_own() {
 #[tokio::test]
 async fn it_is_nobody_who_could_sign_in() {
     let robot = StaticClient::new("ada").secret(Secret::from(SECRET)).grant_types(["client_credentials"]);
-    let server = TestServer::with(Options { clients: vec![robot], ..Options::usual().await }).await;
+    let server = TestServer::with(Options { static_clients: vec![robot], ..Options::usual().await }).await;
     let robot = OAuthClient::known_as(&server, "ada");
     let answer: Value = ask(&robot, &[]).await.json().await.unwrap();
     let token = answer["access_token"].as_str().unwrap();

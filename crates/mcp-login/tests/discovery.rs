@@ -106,7 +106,7 @@ async fn a_registration_that_cannot_work_is_refused() {
         (json!({"redirect_uris": ["http://evil.example/cb"]}), "invalid_redirect_uri"),
         (json!({"redirect_uris": ["javascript:alert(1)"]}), "invalid_redirect_uri"),
         (json!({"redirect_uris": ["http://localhost/#x"]}), "invalid_redirect_uri"),
-        (json!([]), "invalid_redirect_uri"),
+        (json!([]), "invalid_client_metadata"),
         (json!("x"), "invalid_client_metadata"),
         (
             json!({"redirect_uris": ["http://localhost/"], "grant_types": ["implicit"]}),

@@ -36,7 +36,7 @@ impl Company {
         let agent = StaticClient::new("agent").secret(Secret::from(SECRET)).grant_types([JWT_BEARER]);
         let usual = Options::usual().await;
         let server =
-            TestServer::with(change(Options { trusted_issuers, clients: vec![agent], ..usual })).await;
+            TestServer::with(change(Options { trusted_issuers, static_clients: vec![agent], ..usual })).await;
         let agent = OAuthClient::known_as(&server, "agent");
         Self { idp, server, agent }
     }
@@ -48,7 +48,7 @@ impl Company {
         let mut claims = json!({
             "iss": self.idp.issuer(), "aud": self.server.url, "client_id": "agent", "sub": "ada-at-work",
             "iat": now, "exp": now + 300, "jti": NEXT.fetch_add(1, Ordering::Relaxed).to_string(),
-            "resource": self.server.mcp(), "scope": "mcp", "email": "ada@acme.example", "email_verified": true,
+            "resource": self.server.mcp(), "scope": "mcp mcp:write", "email": "ada@acme.example", "email_verified": true,
         });
         for (name, value) in changes.as_object().unwrap() {
             match value {
@@ -84,7 +84,7 @@ async fn an_assertion_gives_an_access_token_and_nothing_that_lasts() {
     let company = Company::start().await;
     let answer = json(company.says(json!({})).await).await;
     assert_eq!(answer["token_type"], "Bearer");
-    assert_eq!(answer["scope"], "mcp");
+    assert_eq!(answer["scope"], "mcp mcp:write");
     assert_eq!(answer["resource"], company.server.mcp());
     assert!(answer.get("refresh_token").is_none(), "{answer}");
     let token = answer["access_token"].as_str().unwrap();

@@ -33,8 +33,6 @@ pub struct Options {
     pub rate_limits: RateLimits,
     /// The header that tells the client's address. Without one nobody is limited: all tests come from loopback.
     pub client_address_header: Option<HeaderName>,
-    /// The clients that are set up by hand.
-    pub clients: Vec<StaticClient>,
     /// Whose identity assertions are taken.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Whether those of the service that people sign in to are taken, too.
@@ -43,6 +41,8 @@ pub struct Options {
     pub metadata_documents: bool,
     /// The hosts whose documents may be fetched from this computer.
     pub metadata_document_hosts: Vec<String>,
+    /// The clients that are set up by hand.
+    pub static_clients: Vec<StaticClient>,
 }
 
 impl Options {
@@ -56,11 +56,11 @@ impl Options {
             redirect_hosts: ["localhost", "127.0.0.1", "[::1]", "client.example"].map(str::to_owned).to_vec(),
             rate_limits: RateLimits::default(),
             client_address_header: None,
-            clients: Vec::new(),
             trusted_issuers: Vec::new(),
             trust_upstream: false,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
+            static_clients: Vec::new(),
         }
     }
 }
@@ -112,7 +112,7 @@ impl TestServer {
             .metadata_documents(options.metadata_documents)
             .metadata_document_hosts(options.metadata_document_hosts)
             .clock(Arc::new(clock.clone()));
-        for client in options.clients {
+        for client in options.static_clients {
             builder = builder.client(client);
         }
         let upstreams_own = options.trust_upstream.then(|| TrustedIssuer::new(upstream.issuer()));

@@ -143,6 +143,7 @@ pub struct Clients {
 #[allow(missing_docs)]
 pub struct StaticClient {
     pub client_id: Option<String>,
+    pub client_name: Option<String>,
     pub client_secret: Option<Secret>,
     pub jwks: Option<toml::Table>,
     pub jwks_uri: Option<String>,

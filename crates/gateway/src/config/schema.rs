@@ -97,6 +97,7 @@ static CLIENTS: &[Key] = &[
 
 static STATIC_CLIENT: &[Key] = &[
     key("client_id", Kind::Text),
+    key("client_name", Kind::Text),
     key("client_secret", Kind::Secret),
     key("jwks", Kind::Opaque),
     key("jwks_uri", Kind::Text),

@@ -204,7 +204,3 @@ fn check_scopes(client: &StaticClient, known: &Scopes, fault: &mut Fault<'_>) ->
     }
     Some(scopes)
 }
-
-#[cfg(test)]
-#[path = "configured/tests.rs"]
-mod tests;

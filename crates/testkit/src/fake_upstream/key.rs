@@ -3,7 +3,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
@@ -17,15 +18,21 @@ pub enum SigningAlgorithm {
     Es256,
     /// What most services use.
     Rs256,
+    /// The same keys, another padding.
+    Ps256,
+    /// Ed25519.
+    EdDsa,
 }
 
-pub(super) enum Key {
+pub(crate) enum Key {
     Es256(EcdsaKeyPair),
     Rs256(RsaKeyPair),
+    Ps256(RsaKeyPair),
+    EdDsa(Ed25519KeyPair),
 }
 
 impl Key {
-    pub(super) fn generate(algorithm: SigningAlgorithm) -> Self {
+    pub(crate) fn generate(algorithm: SigningAlgorithm) -> Self {
         match algorithm {
             SigningAlgorithm::Es256 => {
                 Self::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a P-256 key"))
@@ -33,11 +40,15 @@ impl Key {
             SigningAlgorithm::Rs256 => {
                 Self::Rs256(RsaKeyPair::generate(KeySize::Rsa2048).expect("an RSA key"))
             }
+            SigningAlgorithm::Ps256 => {
+                Self::Ps256(RsaKeyPair::generate(KeySize::Rsa2048).expect("an RSA key"))
+            }
+            SigningAlgorithm::EdDsa => Self::EdDsa(Ed25519KeyPair::generate().expect("an Ed25519 key")),
         }
     }
 
     /// The public half (RFC 7517).
-    pub(super) fn jwk(&self, kid: &str) -> Value {
+    pub(crate) fn jwk(&self, kid: &str) -> Value {
         match self {
             Self::Es256(key) => {
                 let point = key.public_key().as_ref();
@@ -46,47 +57,59 @@ impl Key {
                     "x": encode(&point[1..33]), "y": encode(&point[33..65]),
                 })
             }
-            Self::Rs256(key) => {
+            Self::Rs256(key) | Self::Ps256(key) => {
                 let (n, e) = rsa_components(key.public_key().as_ref());
                 json!({
-                    "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": encode(n), "e": encode(e),
+                    "kty": "RSA", "use": "sig", "alg": self.alg(), "kid": kid, "n": encode(n), "e": encode(e),
                 })
             }
+            Self::EdDsa(key) => json!({
+                "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid,
+                "x": encode(key.public_key().as_ref()),
+            }),
         }
     }
 
-    pub(super) fn sign(&self, kid: &str, claims: &Value) -> String {
+    fn alg(&self) -> &'static str {
+        match self {
+            Self::Es256(_) => "ES256",
+            Self::Rs256(_) => "RS256",
+            Self::Ps256(_) => "PS256",
+            Self::EdDsa(_) => "EdDSA",
+        }
+    }
+
+    pub(crate) fn sign(&self, kid: &str, claims: &Value) -> String {
         self.sign_as("JWT", kid, claims)
     }
 
     /// Signs what calls itself `typ`.
-    pub(super) fn sign_as(&self, typ: &str, kid: &str, claims: &Value) -> String {
-        let alg = match self {
-            Self::Es256(_) => "ES256",
-            Self::Rs256(_) => "RS256",
+    pub(crate) fn sign_as(&self, typ: &str, kid: &str, claims: &Value) -> String {
+        let message = unsigned(typ, self.alg(), Some(kid), claims);
+        let rsa = |key: &RsaKeyPair, padding: &'static dyn RsaEncoding| {
+            let mut signature = vec![0; key.public_modulus_len()];
+            key.sign(padding, &SystemRandom::new(), message.as_bytes(), &mut signature).expect("a signature");
+            signature
         };
-        let message = unsigned(typ, alg, Some(kid), claims);
-        let random = SystemRandom::new();
         let signature = match self {
-            Self::Es256(key) => key.sign(&random, message.as_bytes()).expect("a signature").as_ref().to_vec(),
-            Self::Rs256(key) => {
-                let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature)
-                    .expect("a signature");
-                signature
+            Self::Es256(key) => {
+                key.sign(&SystemRandom::new(), message.as_bytes()).expect("a signature").as_ref().to_vec()
             }
+            Self::Rs256(key) => rsa(key, &RSA_PKCS1_SHA256),
+            Self::Ps256(key) => rsa(key, &RSA_PSS_SHA256),
+            Self::EdDsa(key) => key.sign(message.as_bytes()).as_ref().to_vec(),
         };
         format!("{message}.{}", encode(&signature))
     }
 }
 
 /// `alg: none`, with the empty signature that goes with it (RFC 7519 §6).
-pub(super) fn unprotected(claims: &Value) -> String {
+pub(crate) fn unprotected(claims: &Value) -> String {
     format!("{}.", unsigned("JWT", "none", None, claims))
 }
 
 /// Signed with a shared secret, as if the client's secret were a key.
-pub(super) fn hs256(secret: &[u8], kid: &str, claims: &Value) -> String {
+pub(crate) fn hs256(secret: &[u8], kid: &str, claims: &Value) -> String {
     let message = unsigned("JWT", "HS256", Some(kid), claims);
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     format!("{message}.{}", encode(hmac::sign(&key, message.as_bytes()).as_ref()))
@@ -100,12 +123,12 @@ fn unsigned(typ: &str, alg: &str, kid: Option<&str>, claims: &Value) -> String {
     format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()))
 }
 
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// 128 random bits with a name before them.
-pub(super) fn random(kind: &str) -> String {
+pub(crate) fn random(kind: &str) -> String {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("randomness");
     format!("{kind}-{}", encode(&bytes))

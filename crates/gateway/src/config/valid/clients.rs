@@ -3,7 +3,8 @@
 use mcp_login::core::client::DocumentHosts;
 use mcp_login::core::client::redirect_uri::is_private_use_scheme;
 
-use super::each;
+use super::static_client::{self, StaticClientConfig};
+use super::{Context, each};
 use crate::config::fault::Faults;
 use crate::config::raw;
 
@@ -20,19 +21,19 @@ pub struct ClientsConfig {
     pub metadata_documents: bool,
     /// `host` or `host:port` whose documents may be fetched from private addresses and without https.
     pub metadata_document_hosts: Vec<String>,
+    /// The clients that are set up by hand.
+    pub static_clients: Vec<StaticClientConfig>,
 }
 
-pub(super) fn judge(raw: raw::Clients, faults: &mut Faults) -> ClientsConfig {
-    for n in 0..raw.r#static.len() {
-        faults
-            .not_yet(format!("clients.static[{n}]"), "take it out; clients register themselves at /register");
-    }
+pub(super) fn judge(raw: raw::Clients, context: &Context<'_>, faults: &mut Faults) -> ClientsConfig {
+    let without_static = raw.r#static.is_empty();
+    let static_clients = static_client::judge_all(raw.r#static, context, faults);
     let registration = raw.registration.unwrap_or(true);
     let metadata_documents = raw.metadata_documents.unwrap_or(true);
-    if !registration && !metadata_documents {
+    if !registration && !metadata_documents && without_static {
         faults.warn(
             "clients.registration",
-            "without registration and metadata documents no client can log in to this version",
+            "without registration, metadata documents and [[clients.static]] no client can log in",
         );
     }
     ClientsConfig {
@@ -50,6 +51,7 @@ pub(super) fn judge(raw: raw::Clients, faults: &mut Faults) -> ClientsConfig {
             faults,
             check_document_host,
         ),
+        static_clients,
     }
 }
 

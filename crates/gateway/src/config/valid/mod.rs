@@ -5,6 +5,7 @@ mod clients;
 mod mcp;
 mod own;
 mod public_url;
+mod static_client;
 mod store;
 mod tokens;
 mod trusted_issuers;
@@ -18,6 +19,7 @@ pub use access::AccessRule;
 pub use clients::ClientsConfig;
 pub use mcp::{Auth, BackendUrl, McpConfig, McpPath, OWN_PATHS};
 pub use public_url::PublicUrl;
+pub use static_client::StaticClientConfig;
 pub use store::StoreConfig;
 pub use tokens::Lifetimes;
 pub use trusted_issuers::TrustedIssuer;
@@ -80,7 +82,7 @@ impl Config {
         let upstream = raw.upstream.and_then(|upstream| upstream::judge(upstream, context, faults));
         let access = access::judge(raw.access.unwrap_or_default(), faults);
         let trusted_issuers = trusted_issuers::judge(raw.trusted_issuers, faults);
-        let clients = clients::judge(raw.clients, faults);
+        let clients = clients::judge(raw.clients, context, faults);
         let lifetimes = tokens::judge(raw.tokens, faults);
         let mcp = mcp::judge(raw.mcp, faults);
         for (n, server) in mcp.iter().flatten().enumerate() {
