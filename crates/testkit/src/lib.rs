@@ -10,6 +10,7 @@
 pub mod browser;
 pub mod client;
 pub mod clock;
+pub mod dpop;
 pub mod fake_upstream;
 pub mod redis_server;
 pub mod server;

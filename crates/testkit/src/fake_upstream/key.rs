@@ -95,19 +95,19 @@ fn unsigned(alg: &str, kid: Option<&str>, claims: &Value) -> String {
     format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()))
 }
 
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// 128 random bits with a name before them.
-pub(super) fn random(kind: &str) -> String {
+pub(crate) fn random(kind: &str) -> String {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("randomness");
     format!("{kind}-{}", encode(&bytes))
 }
 
 /// RFC 8017 §A.1.1: a sequence of two integers.
-fn rsa_components(der: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn rsa_components(der: &[u8]) -> (&[u8], &[u8]) {
     let (sequence, _) = der_value(der);
     let (n, rest) = der_value(sequence);
     let (e, _) = der_value(rest);

@@ -4,7 +4,7 @@
 
 mod endpoint;
 mod fault;
-mod key;
+pub(crate) mod key;
 mod login;
 mod state;
 mod token;
