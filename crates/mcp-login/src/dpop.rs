@@ -63,8 +63,8 @@ impl Proof {
         self.0.key
     }
 
-    /// Takes the proof for this one request (§11.1), on all nodes. The write is what DPoP costs, and only its users pay it;
-    /// it comes last, so that a request that is refused anyway leaves nothing behind.
+    /// Takes the proof for this one request (§11.1), on all nodes. The write is what DPoP costs, and only its users pay it.
+    /// Callers do it when all else holds, so that what is refused anyway leaves nothing behind.
     pub(crate) async fn use_up(&self, store: &Store, now: Timestamp) -> Result<(), ProofError> {
         let CheckedProof { key, jti, remembered_until } = &self.0;
         let first =

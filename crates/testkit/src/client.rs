@@ -1,7 +1,7 @@
 //! An MCP client that does everything as the specifications say, one step at a time, so that a test can do one wrong.
 
 use mcp_login::core::pkce::CodeChallenge;
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -20,6 +20,8 @@ pub const STATE: &str = "a+b c&d=e/ü%20\"'<>";
 pub struct OAuthClient {
     http: Client,
     base: String,
+    /// What the `DPoP` headers of its requests hold.
+    proofs: Vec<String>,
     /// What registration gave.
     pub registered: Value,
 }
@@ -34,12 +36,17 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// From a good answer.
+    /// From a good answer with a bearer token.
     pub async fn read(response: Response) -> Self {
+        Self::read_as("Bearer", response).await
+    }
+
+    /// From a good answer with a token of this type.
+    pub async fn read_as(token_type: &str, response: Response) -> Self {
         assert_eq!(response.status(), 200, "tokens");
         assert_eq!(response.headers()["cache-control"], "no-store");
         let answer: Value = response.json().await.unwrap();
-        assert_eq!(answer["token_type"], "Bearer");
+        assert_eq!(answer["token_type"], token_type);
         let text =
             |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("{name} in {answer}")).to_owned();
         Self { access: text("access_token"), refresh: text("refresh_token") }
@@ -57,18 +64,40 @@ impl OAuthClient {
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
         let response = http.post(format!("{}/register", server.url)).json(&metadata).send().await.unwrap();
         assert_eq!(response.status(), 201, "registration");
-        Self { http, base: server.url.clone(), registered: response.json().await.unwrap() }
+        Self {
+            http,
+            base: server.url.clone(),
+            proofs: Vec::new(),
+            registered: response.json().await.unwrap(),
+        }
     }
 
     /// One that need not register: its `client_id` is known to the server, or the address of its metadata document.
     pub fn known_as(server: &TestServer, client_id: &str) -> Self {
         let http = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { http, base: server.url.clone(), registered: json!({"client_id": client_id}) }
+        Self {
+            http,
+            base: server.url.clone(),
+            proofs: Vec::new(),
+            registered: json!({"client_id": client_id}),
+        }
     }
 
     /// Its `client_id`.
     pub fn id(&self) -> &str {
         self.registered["client_id"].as_str().unwrap()
+    }
+
+    /// The same client, whose requests carry these DPoP proofs.
+    #[must_use]
+    pub fn proving(&self, proofs: &[&str]) -> Self {
+        Self { proofs: proofs.iter().map(|proof| (*proof).to_owned()).collect(), ..self.clone() }
+    }
+
+    /// The same client, which is led to another address of its server.
+    #[must_use]
+    pub fn through(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
     }
 
     /// The authorization URL, with these parameters in the place of (or beside) the usual ones; an empty value leaves
@@ -125,13 +154,23 @@ impl OAuthClient {
 
     /// Posts a form to an endpoint.
     pub async fn form(&self, path: &str, form: &[(&str, &str)]) -> Response {
-        self.http.post(format!("{}{path}", self.base)).form(form).send().await.unwrap()
+        self.prove(self.http.post(format!("{}{path}", self.base))).form(form).send().await.unwrap()
     }
 
-    /// Calls the MCP server at this path with this token.
+    /// Calls the MCP server at this path with this bearer token.
     pub async fn call(&self, path: &str, token: &str) -> Response {
+        self.call_as("Bearer", path, token).await
+    }
+
+    /// Calls the MCP server at this path with this token, presented by this scheme.
+    pub async fn call_as(&self, scheme: &str, path: &str, token: &str) -> Response {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "whoami"}});
-        self.http.post(format!("{}{path}", self.base)).bearer_auth(token).json(&body).send().await.unwrap()
+        let request = self.prove(self.http.post(format!("{}{path}", self.base)));
+        request.header("authorization", format!("{scheme} {token}")).json(&body).send().await.unwrap()
+    }
+
+    fn prove(&self, request: RequestBuilder) -> RequestBuilder {
+        self.proofs.iter().fold(request, |request, proof| request.header("dpop", proof))
     }
 }
 

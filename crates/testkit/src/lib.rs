@@ -11,6 +11,7 @@ pub mod browser;
 pub mod client;
 pub mod client_key;
 pub mod clock;
+pub mod dpop;
 pub mod fake_upstream;
 pub mod redis_server;
 pub mod server;

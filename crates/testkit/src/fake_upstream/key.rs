@@ -135,7 +135,7 @@ pub(crate) fn random(kind: &str) -> String {
 }
 
 /// RFC 8017 §A.1.1: a sequence of two integers.
-fn rsa_components(der: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn rsa_components(der: &[u8]) -> (&[u8], &[u8]) {
     let (sequence, _) = der_value(der);
     let (n, rest) = der_value(sequence);
     let (e, _) = der_value(rest);
