@@ -107,8 +107,10 @@ pub struct RateLimits {
     pub register: Option<RateLimit>,
     /// `/authorize` and `/consent` together: 300 a minute.
     pub authorize: Option<RateLimit>,
-    /// `/token` and `/revoke` together: 3000 a minute.
+    /// `/token`, `/revoke` and `/introspect` together: 3000 a minute.
     pub token: Option<RateLimit>,
+    /// Documents of clients that are not in memory and have to be fetched: 30 a minute.
+    pub documents: Option<RateLimit>,
 }
 
 impl Default for RateLimits {
@@ -117,18 +119,24 @@ impl Default for RateLimits {
             register: Some(RateLimit::per_minute(60)),
             authorize: Some(RateLimit::per_minute(300)),
             token: Some(RateLimit::per_minute(3000)),
+            documents: Some(RateLimit::per_minute(30)),
         }
     }
 }
 
 impl RateLimits {
     /// No limits: for whoever has them in a proxy.
-    pub const OFF: Self = Self { register: None, authorize: None, token: None };
+    pub const OFF: Self = Self { register: None, authorize: None, token: None, documents: None };
 
     /// What would let nobody in, each with what to change.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        let limits = [("register", self.register), ("authorize", self.authorize), ("token", self.token)];
+        let limits = [
+            ("register", self.register),
+            ("authorize", self.authorize),
+            ("token", self.token),
+            ("documents", self.documents),
+        ];
         let nothing = |limit: RateLimit| limit.burst == 0 || limit.per_minute == 0;
         let faulty = limits.into_iter().filter(|(_, limit)| limit.is_some_and(nothing));
         faulty

@@ -1,13 +1,12 @@
 //! A client's assertion (`private_key_jwt`, RFC 7523 §2.2): whether this client has signed it, for us, now, and for the
 //! first time.
 
-use mcp_login_core::Timestamp;
 use mcp_login_core::client::ClientKeys;
 use mcp_login_core::client::assertion::{CheckedAssertion, Expected, check_assertion};
 use mcp_login_core::error::OAuthError;
 
 use super::fetched::{FAILURE_AGE, Refusal};
-use super::{AuthenticationError, Clients};
+use super::{Asker, AuthenticationError, Clients};
 use crate::jwt::UnverifiedJwt;
 use crate::store::records::UsedKind;
 
@@ -23,7 +22,7 @@ pub(super) fn not_verified() -> OAuthError {
 pub(super) struct Assertion<'a, 'jwt> {
     pub(super) client_id: &'a str,
     pub(super) jwt: &'a UnverifiedJwt<'jwt>,
-    pub(super) now: Timestamp,
+    pub(super) asker: Asker<'a>,
 }
 
 impl Assertion<'_, '_> {
@@ -41,12 +40,12 @@ impl Assertion<'_, '_> {
         keys: &ClientKeys,
         by_operator: bool,
     ) -> Result<(), AuthenticationError> {
-        let keys = clients.key_sets.of(keys, by_operator, self.jwt, self.now).await?;
+        let keys = clients.key_sets.of(keys, by_operator, self.jwt, self.asker).await?;
         let claims = self.jwt.verify(&keys).map_err(|_| not_verified())?;
         let CheckedAssertion { jti, remember_until } =
             check_assertion(self.jwt.typ(), &claims, &self.expected(clients)).map_err(OAuthError::from)?;
         let kind = UsedKind::ClientAssertion;
-        if clients.store.use_once(kind, self.client_id, &jti, remember_until, self.now).await? {
+        if clients.store.use_once(kind, self.client_id, &jti, remember_until, self.asker.now).await? {
             return Ok(());
         }
         tracing::warn!(client_id = self.client_id, "a client assertion was presented twice");
@@ -59,7 +58,7 @@ impl Assertion<'_, '_> {
             client_id: self.client_id,
             issuer: &clients.issuer,
             token_endpoint: &clients.token_endpoint,
-            now: self.now,
+            now: self.asker.now,
         }
     }
 }
@@ -69,6 +68,7 @@ impl From<Refusal> for AuthenticationError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unreachable(_) => Self::Unreachable { wait: FAILURE_AGE },
+            Refusal::TooMany(wait) => Self::TooMany { wait },
             Refusal::Invalid(error) => error.into(),
         }
     }

@@ -11,10 +11,10 @@ use mcp_login_core::params::Params;
 use mcp_login_core::scope::Scopes;
 use mcp_login_core::token::GrantType;
 
-use super::Clients;
 use super::assertion::{Assertion, not_verified};
 use super::configured::ConfiguredClient;
 use super::credentials::{Credentials, Proof};
+use super::{Asker, Clients};
 use crate::settings::Lifetimes;
 use crate::store::Store;
 use crate::store::backend::StoreError;
@@ -46,6 +46,8 @@ pub(crate) enum AuthenticationError {
     Refused { error: OAuthError, basic: bool },
     /// Nobody knows: its keys cannot be fetched now. They are asked for again after this time.
     Unreachable { wait: Duration },
+    /// Whoever asks has made us fetch too much; more after this time.
+    TooMany { wait: Duration },
     /// Nobody knows: the store is away.
     Store(StoreError),
 }
@@ -73,9 +75,9 @@ impl AuthenticatedClient {
         clients: &Clients,
         authorization: &[&[u8]],
         form: &Params,
-        now: Timestamp,
+        asker: Asker<'_>,
     ) -> Result<Self, AuthenticationError> {
-        let found = Self::find(clients, authorization, form, now).await;
+        let found = Self::find(clients, authorization, form, asker).await;
         found.map_err(|error| match error {
             AuthenticationError::Refused { error, .. } => {
                 AuthenticationError::Refused { error, basic: !authorization.is_empty() }
@@ -88,16 +90,16 @@ impl AuthenticatedClient {
         clients: &Clients,
         authorization: &[&[u8]],
         form: &Params,
-        now: Timestamp,
+        asker: Asker<'_>,
     ) -> Result<Self, AuthenticationError> {
         let Credentials { client_id, proof } = Credentials::read(authorization, form)?;
         if let Proof::Assertion(jwt) = &proof {
-            Assertion { client_id: &client_id, jwt, now }.screen(clients)?;
+            Assertion { client_id: &client_id, jwt, asker }.screen(clients)?;
         }
         if let Some(configured) = clients.configured.get(&client_id) {
             let authenticated = match &proof {
                 Proof::Secret(secret) if configured.has_secret(secret.expose_secret()) => true,
-                proof => prove(clients, &configured.client, proof, true, now).await?,
+                proof => prove(clients, &configured.client, proof, true, asker).await?,
             };
             return Ok(Self { id: client_id, authenticated, kind: Kind::Configured(Arc::clone(configured)) });
         }
@@ -108,8 +110,8 @@ impl AuthenticatedClient {
             // makes us fetch by asking for tokens.
             let authenticated = match (&proof, &clients.documents) {
                 (Proof::Assertion(_), Some(documents)) => {
-                    let client = documents.client(address, now).await?;
-                    prove(clients, &client, &proof, false, now).await?
+                    let client = documents.client(address, asker).await?;
+                    prove(clients, &client, &proof, false, asker).await?
                 }
                 (Proof::None, _) => false,
                 _ => return Err(failed().into()),
@@ -117,10 +119,10 @@ impl AuthenticatedClient {
             return Ok(Self { id: client_id, authenticated, kind: Kind::Document });
         }
         let unknown = || if matches!(proof, Proof::Assertion(_)) { not_verified() } else { failed() };
-        let record = clients.registered(&client_id, now).await?.ok_or_else(unknown)?;
+        let record = clients.registered(&client_id, asker.now).await?.ok_or_else(unknown)?;
         let authenticated = match &proof {
             Proof::Secret(secret) if record.has_secret(secret.expose_secret()) => true,
-            proof => prove(clients, &record.client, proof, false, now).await?,
+            proof => prove(clients, &record.client, proof, false, asker).await?,
         };
         let kind = Kind::Registered { unused: record.is_unused() };
         Ok(Self { id: client_id, authenticated, kind })
@@ -190,14 +192,14 @@ async fn prove(
     client: &Client,
     proof: &Proof<'_>,
     by_operator: bool,
-    now: Timestamp,
+    asker: Asker<'_>,
 ) -> Result<bool, AuthenticationError> {
     match (proof, &client.keys) {
         (Proof::None, _) if client.auth_methods.contains(ClientAuthMethod::None) => Ok(false),
         (Proof::Assertion(jwt), Some(keys))
             if client.auth_methods.contains(ClientAuthMethod::PrivateKeyJwt) =>
         {
-            let assertion = Assertion { client_id: &client.client_id, jwt, now };
+            let assertion = Assertion { client_id: &client.client_id, jwt, asker };
             assertion.accept(clients, keys, by_operator).await?;
             Ok(true)
         }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use mcp_login_core::Timestamp;
 use mcp_login_core::client::keys::MAX_KEY_SET_LENGTH;
 use mcp_login_core::client::{ClientKeys, DocumentHosts};
 use mcp_login_core::error::OAuthError;
 use serde_json::Value;
 use url::Url;
 
+use super::Asker;
 use super::fetched::{Document, Fetched, Reach, Refusal, WrongAnswer};
 use crate::jwt::{KeySet, UnverifiedJwt};
 
@@ -38,18 +38,19 @@ impl KeySets {
         keys: &ClientKeys,
         by_operator: bool,
         jwt: &UnverifiedJwt<'_>,
-        now: Timestamp,
+        asker: Asker<'_>,
     ) -> Result<Arc<KeySet>, Refusal> {
         let uri = match keys {
             ClientKeys::Jwks(jwks) => return read(jwks).map(Arc::new).map_err(Refusal::Invalid),
             ClientKeys::JwksUri(uri) => uri,
         };
-        let fetched = if by_operator { &self.of_operator } else { &self.of_strangers };
-        let known = fetched.get(uri.clone(), now).await?;
+        let (fetched, asker) =
+            if by_operator { (&self.of_operator, asker.for_operator()) } else { (&self.of_strangers, asker) };
+        let known = fetched.get(uri.clone(), asker).await?;
         if jwt.may_be_signed_by(&known) {
             return Ok(known);
         }
-        fetched.get_newer(uri.clone(), known, now).await
+        fetched.get_newer(uri.clone(), known, asker).await
     }
 }
 

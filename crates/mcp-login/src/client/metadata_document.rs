@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use mcp_login_core::Timestamp;
 use mcp_login_core::client::metadata_document::MAX_DOCUMENT_LENGTH;
 use mcp_login_core::client::{Client, DocumentError, DocumentHosts, DocumentUrl, RedirectPolicy};
 use mcp_login_core::error::OAuthError;
 use url::Url;
 
+use super::Asker;
 use super::fetched::{Document, Fetched, Reach, Refusal, WrongAnswer};
 use super::known_documents::known_document;
 
@@ -38,8 +38,12 @@ impl MetadataDocuments {
     }
 
     /// The client that is described there.
-    pub(super) async fn client(&self, document: DocumentUrl, now: Timestamp) -> Result<Arc<Client>, Refusal> {
-        self.fetched.get(document, now).await
+    pub(super) async fn client(
+        &self,
+        document: DocumentUrl,
+        asker: Asker<'_>,
+    ) -> Result<Arc<Client>, Refusal> {
+        self.fetched.get(document, asker).await
     }
 }
 

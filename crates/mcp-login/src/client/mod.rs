@@ -1,5 +1,6 @@
 //! Which client it is, and whether it is the one it says.
 
+mod asker;
 mod assertion;
 mod authenticate;
 mod configured;
@@ -11,6 +12,7 @@ mod known_documents;
 mod metadata_document;
 mod resolve;
 
+pub(crate) use asker::Asker;
 pub(crate) use authenticate::{AuthenticatedClient, AuthenticationError};
 pub(crate) use configured::ConfiguredClients;
 pub(crate) use key_sets::{KeySets, has_usable_key};

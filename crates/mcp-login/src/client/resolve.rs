@@ -9,7 +9,7 @@ use mcp_login_core::error::OAuthError;
 
 use super::configured::{ConfiguredClient, ConfiguredClients};
 use super::fetched::Refusal;
-use super::{KeySets, MetadataDocuments};
+use super::{Asker, KeySets, MetadataDocuments};
 use crate::store::Store;
 use crate::store::backend::StoreError;
 use crate::store::records::ClientRecord;
@@ -57,6 +57,8 @@ pub(crate) enum ResolveError {
     Unknown,
     /// It cannot be known from its document.
     Document(OAuthError),
+    /// Whoever asks has made us fetch too many documents; more after this time.
+    TooMany(Duration),
     /// Nobody knows: the store is away.
     Store(StoreError),
 }
@@ -69,12 +71,13 @@ impl From<StoreError> for ResolveError {
 
 impl From<Refusal> for ResolveError {
     fn from(refusal: Refusal) -> Self {
-        Self::Document(match refusal {
-            Refusal::Unreachable(_) => OAuthError::invalid_client(
+        match refusal {
+            Refusal::Unreachable(_) => Self::Document(OAuthError::invalid_client(
                 "the client's metadata document could not be fetched; try again in a minute",
-            ),
-            Refusal::Invalid(error) => error,
-        })
+            )),
+            Refusal::TooMany(wait) => Self::TooMany(wait),
+            Refusal::Invalid(error) => Self::Document(error),
+        }
     }
 }
 
@@ -100,7 +103,7 @@ impl Clients {
 
     /// The client of this identifier: one that the operator has set up, by its document if it is the address of one, or one
     /// that has registered itself.
-    pub(crate) async fn find(&self, client_id: &str, now: Timestamp) -> Result<Found, ResolveError> {
+    pub(crate) async fn find(&self, client_id: &str, asker: Asker<'_>) -> Result<Found, ResolveError> {
         if let Some(configured) = self.configured.get(client_id) {
             let origin = Origin::Configured(Arc::clone(configured));
             return Ok(Found { client: configured.client.clone(), origin });
@@ -110,10 +113,10 @@ impl Clients {
         {
             let address = address.map_err(|error| ResolveError::Document(error.into()))?;
             let origin = Origin::Document { host: address.host().to_owned() };
-            let client = documents.client(address, now).await?;
+            let client = documents.client(address, asker).await?;
             return Ok(Found { client: Client::clone(&client), origin });
         }
-        let record = self.registered(client_id, now).await?.ok_or(ResolveError::Unknown)?;
+        let record = self.registered(client_id, asker.now).await?.ok_or(ResolveError::Unknown)?;
         Ok(Found { client: record.client, origin: Origin::Registered })
     }
 }

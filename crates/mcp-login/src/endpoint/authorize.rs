@@ -16,8 +16,9 @@ use mcp_login_core::token::GrantType;
 use super::AuthorizationServer;
 use super::answer::{AuthorizeError, Body};
 use super::cookie::Cookie;
+use super::rate_limit::{ClientNetwork, TooManyRequests};
 use super::session::{Departure, REQUEST_LABEL};
-use crate::client::{Found, Origin, ResolveError};
+use crate::client::{Asker, Found, Origin, ResolveError};
 use crate::page::{ClientSource, ConsentPage, RedirectTarget, ScopeLine, security_headers};
 use crate::store::backend::StoreError;
 use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
@@ -25,27 +26,30 @@ use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
 /// The request in the query.
 pub(crate) async fn get(
     State(server): State<Arc<AuthorizationServer>>,
+    network: ClientNetwork,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, AuthorizeError> {
-    authorize(&server, &headers, query.unwrap_or_default().as_bytes()).await
+    authorize(&server, network, &headers, query.unwrap_or_default().as_bytes()).await
 }
 
 /// The request in a form (OAuth 2.1 §3.1).
 pub(crate) async fn post(
     State(server): State<Arc<AuthorizationServer>>,
+    network: ClientNetwork,
     headers: HeaderMap,
     form: Body,
 ) -> Result<Response, AuthorizeError> {
-    authorize(&server, &headers, &form?).await
+    authorize(&server, network, &headers, &form?).await
 }
 
 async fn authorize(
     server: &AuthorizationServer,
+    network: ClientNetwork,
     headers: &HeaderMap,
     encoded: &[u8],
 ) -> Result<Response, AuthorizeError> {
-    let (found, checked) = check(server, encoded).await?;
+    let (found, checked) = check(server, network, encoded).await?;
     if let Some(browser) = Cookie::browser(server.is_https()).read(headers)
         && is_approved(server, headers, &browser, &checked).await?
     {
@@ -56,11 +60,17 @@ async fn authorize(
 }
 
 /// Everything that has to hold, in the order of [`mcp_login_core::authorize::checks`].
-async fn check(server: &AuthorizationServer, encoded: &[u8]) -> Result<(Found, Checked), AuthorizeError> {
+async fn check(
+    server: &AuthorizationServer,
+    network: ClientNetwork,
+    encoded: &[u8],
+) -> Result<(Found, Checked), AuthorizeError> {
     let page = |error: OAuthError| AuthorizeError::bad_request(&error);
     let params = Params::parse(encoded).map_err(page)?;
     let client_id = check_client_id(&params).map_err(page)?;
-    let found = server.clients.find(client_id, server.now()).await?;
+    let now = server.now();
+    let asker = Asker { now, may_fetch: &|| server.limits.take_document(network, now) };
+    let found = server.clients.find(client_id, asker).await?;
     let redirect_uri = match found.origin {
         // Of a client that the operator has set up, each redirect URI is the operator's own word.
         Origin::Configured(_) => check_redirect(&params, &found.client, &RedirectPolicy::unrestricted()),
@@ -106,6 +116,7 @@ impl From<ResolveError> for AuthorizeError {
                 Self::bad_request(&OAuthError::invalid_client("the client_id is not registered here"))
             }
             ResolveError::Document(error) => Self::bad_request(&error),
+            ResolveError::TooMany(wait) => TooManyRequests { wait }.into(),
             ResolveError::Store(error) => error.into(),
         }
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::Timestamp;
 use mcp_login_core::dpop::JwkThumbprint;
@@ -14,8 +13,8 @@ use mcp_login_core::scope::Scopes;
 use serde::Serialize;
 
 use super::AuthorizationServer;
-use super::answer::{Body, JsonError, no_store};
-use super::token::{authenticate, read_form};
+use super::answer::{JsonError, no_store};
+use super::authenticated::AuthenticatedRequest;
 use crate::client::AuthenticatedClient;
 use crate::store::backend::StoreError;
 use crate::store::records::{Handle, HandleKind};
@@ -53,12 +52,8 @@ struct Confirmation {
 /// An introspection request. The token's kind is in the token, so `token_type_hint` is not needed (RFC 7662 §2.1).
 pub(crate) async fn post(
     State(server): State<Arc<AuthorizationServer>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-    body: Body,
+    AuthenticatedRequest { client, form, .. }: AuthenticatedRequest,
 ) -> Result<Response, JsonError> {
-    let form = read_form(&headers, query.as_deref(), &body?)?;
-    let client = authenticate(&server, &headers, &form).await?;
     // RFC 7662 §2.1: whoever asks has to prove who asks, or tokens could be tried out here.
     if !client.presented().authenticated {
         return Err(OAuthError::invalid_client("introspection is for clients that authenticate").into());

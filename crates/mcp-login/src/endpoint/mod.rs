@@ -1,6 +1,7 @@
 //! The endpoints of the authorization server, one file each.
 
 pub(crate) mod answer;
+mod authenticated;
 pub(crate) mod authorize;
 pub(crate) mod callback;
 pub(crate) mod consent;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::error::OAuthError;
 use mcp_login_core::grant::{Active, Grant};
 
 use super::AuthorizationServer;
-use super::answer::{Body, JsonError, no_store};
-use super::token::{authenticate, read_form};
+use super::answer::{JsonError, no_store};
+use super::authenticated::AuthenticatedRequest;
 use crate::client::AuthenticatedClient;
 use crate::store::backend::{StoreError, Swap, Version};
 use crate::store::records::{Handle, HandleKind};
@@ -21,12 +21,8 @@ const MAX_ATTEMPTS: usize = 64;
 /// A revocation request. The token's kind is in the token, so `token_type_hint` is not needed (RFC 7009 §2.1).
 pub(crate) async fn post(
     State(server): State<Arc<AuthorizationServer>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-    body: Body,
+    AuthenticatedRequest { client, form, .. }: AuthenticatedRequest,
 ) -> Result<Response, JsonError> {
-    let form = read_form(&headers, query.as_deref(), &body?)?;
-    let client = authenticate(&server, &headers, &form).await?;
     let token = form.one("token")?.ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
     if let Some(token) = Handle::parse(HandleKind::Refresh, token) {
         revoke_refresh_token(&server, &client, &token).await?;

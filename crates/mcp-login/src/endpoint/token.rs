@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::http::header::AUTHORIZATION;
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::dpop::{JwkThumbprint, ProvedRequest};
 use mcp_login_core::error::{ErrorCode, OAuthError};
-use mcp_login_core::params::Params;
 use mcp_login_core::token::{GrantType, TokenRequest};
 
 use super::AuthorizationServer;
-use super::answer::{Body, JsonError, is_media_type, no_store};
-use crate::client::{AuthenticatedClient, AuthenticationError};
+use super::answer::{JsonError, no_store};
+use super::authenticated::AuthenticatedRequest;
+use crate::client::AuthenticatedClient;
 use crate::dpop::{Proof, ProofError};
 use crate::grant_type::{Context, TokenError, grant_tokens};
 
@@ -24,21 +23,6 @@ impl From<TokenError> for JsonError {
             TokenError::OAuth(error) => error.into(),
             TokenError::Store(error) => error.into(),
             TokenError::Upstream(error) => error.into(),
-        }
-    }
-}
-
-impl From<AuthenticationError> for JsonError {
-    fn from(error: AuthenticationError) -> Self {
-        match error {
-            AuthenticationError::Refused { error, basic: true } if error.code == ErrorCode::InvalidClient => {
-                Self::from(error).with_basic_challenge()
-            }
-            AuthenticationError::Refused { error, .. } => error.into(),
-            AuthenticationError::Unreachable { wait } => {
-                Self::unavailable("the client's keys cannot be fetched right now; try again", wait)
-            }
-            AuthenticationError::Store(error) => error.into(),
         }
     }
 }
@@ -55,12 +39,8 @@ impl From<ProofError> for JsonError {
 /// A token request.
 pub(crate) async fn post(
     State(server): State<Arc<AuthorizationServer>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-    body: Body,
+    AuthenticatedRequest { client, form, headers }: AuthenticatedRequest,
 ) -> Result<Response, JsonError> {
-    let form = read_form(&headers, query.as_deref(), &body?)?;
-    let client = authenticate(&server, &headers, &form).await?;
     let request = TokenRequest::parse(&form, &server.indicators)?;
     check_grant_type(&server, &client, request.grant_type())?;
     let context = Context {
@@ -103,28 +83,6 @@ async fn proved_key(
     let Some(proof) = Proof::read(headers, &request, now)? else { return Ok(None) };
     proof.use_up(&server.store, now).await?;
     Ok(Some(proof.key()))
-}
-
-/// The form of a request. Parameters in the query are refused, not ignored: they would stand in logs (OAuth 2.1 §3.2).
-pub(super) fn read_form(headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> Result<Params, OAuthError> {
-    if query.is_some_and(|query| !query.is_empty()) {
-        return Err(OAuthError::invalid_request("send the parameters in the body, not in the query"));
-    }
-    if !is_media_type(headers, "application/x-www-form-urlencoded") {
-        return Err(OAuthError::invalid_request("the body has to be application/x-www-form-urlencoded"));
-    }
-    Params::parse(body)
-}
-
-/// The client of a request, authenticated.
-pub(super) async fn authenticate(
-    server: &AuthorizationServer,
-    headers: &HeaderMap,
-    form: &Params,
-) -> Result<AuthenticatedClient, AuthenticationError> {
-    let authorization: Vec<&[u8]> =
-        headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes).collect();
-    AuthenticatedClient::authenticate(&server.clients, &authorization, form, server.now()).await
 }
 
 /// Any other method on an endpoint that takes `POST` only.

@@ -17,6 +17,7 @@ use self::cache::{Cache, Entry};
 use self::fetch::{FetchError, Fetcher, MAX_AGE, TIMEOUT};
 
 pub(super) use self::fetch::{Reach, WrongAnswer};
+use super::Asker;
 
 /// How long a failure is remembered.
 pub(super) const FAILURE_AGE: Duration = Duration::from_secs(60);
@@ -53,6 +54,8 @@ pub(super) trait Document: Debug + Send + Sync + 'static {
 pub(crate) enum Refusal {
     /// Nobody knows what it says now. The reason is for the log.
     Unreachable(&'static str),
+    /// The same, because whoever asks has made us fetch too much; more after this time.
+    TooMany(Duration),
     /// It is wrong, or what stands in its place.
     Invalid(OAuthError),
 }
@@ -80,7 +83,12 @@ impl<D: Document> Fetched<D> {
     }
 
     /// What the document says.
-    pub(super) async fn get(&self, address: D::Address, now: Timestamp) -> Result<Arc<D::Content>, Refusal> {
+    pub(super) async fn get(
+        &self,
+        address: D::Address,
+        asker: Asker<'_>,
+    ) -> Result<Arc<D::Content>, Refusal> {
+        let now = asker.now;
         let entry = self.cache.entry(D::url(&address).as_str(), now);
         if let Some(known) = entry.fresh(now) {
             return known;
@@ -88,6 +96,10 @@ impl<D: Document> Fetched<D> {
         let flight = entry.take_off().await;
         if let Some(known) = entry.fresh(now) {
             return known;
+        }
+        if let Err(wait) = (asker.may_fetch)() {
+            let refusal = Refusal::TooMany(wait);
+            return self.source.stand_in(&address, &entry, &refusal, now).ok_or(refusal);
         }
         self.fly(address, entry, flight, now).await
     }
@@ -98,8 +110,9 @@ impl<D: Document> Fetched<D> {
         &self,
         address: D::Address,
         old: Arc<D::Content>,
-        now: Timestamp,
+        asker: Asker<'_>,
     ) -> Result<Arc<D::Content>, Refusal> {
+        let now = asker.now;
         let entry = self.cache.entry(D::url(&address).as_str(), now);
         let flight = entry.take_off().await;
         match entry.fresh(now) {
@@ -109,6 +122,7 @@ impl<D: Document> Fetched<D> {
             _ if entry.is_stand_in() => return Err(Refusal::Unreachable("it could not be fetched just now")),
             _ => return Ok(old),
         }
+        (asker.may_fetch)().map_err(Refusal::TooMany)?;
         let newer = self.fly(address, entry, flight, now).await?;
         if Arc::ptr_eq(&newer, &old) {
             return Err(Refusal::Unreachable("only an older copy of it is known"));
@@ -205,6 +219,7 @@ fn log_refusal<D: Document>(address: &D::Address, refusal: Option<&Refusal>) {
         Some(Refusal::Invalid(error)) => {
             tracing::info!(host, reason = %error.description, "{} is refused", D::NAME);
         }
-        None => {}
+        // The limiter counts those.
+        Some(Refusal::TooMany(_)) | None => {}
     }
 }

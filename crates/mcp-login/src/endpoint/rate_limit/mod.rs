@@ -3,14 +3,18 @@
 mod address;
 mod buckets;
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderName;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
+use mcp_login_core::Timestamp;
 
 use self::address::client_network;
 use self::buckets::Buckets;
@@ -30,6 +34,7 @@ pub(crate) struct AddressLimits {
     register: Option<Buckets>,
     authorize: Option<Buckets>,
     token: Option<Buckets>,
+    documents: Option<Buckets>,
     /// The header in which a trusted proxy tells the client's address.
     header: Option<HeaderName>,
     /// Whether it has been written down that somebody is not limited.
@@ -42,9 +47,16 @@ impl AddressLimits {
             register: limits.register.map(|limit| Buckets::new("register", limit)),
             authorize: limits.authorize.map(|limit| Buckets::new("authorize", limit)),
             token: limits.token.map(|limit| Buckets::new("token", limit)),
+            documents: limits.documents.map(|limit| Buckets::new("documents of clients", limit)),
             header,
             told: AtomicBool::new(false),
         }
+    }
+
+    /// Counts a fetch of a document that this network makes us do.
+    pub(super) fn take_document(&self, network: ClientNetwork, now: Timestamp) -> Result<(), Duration> {
+        let (Some(buckets), Some(network)) = (&self.documents, network.0) else { return Ok(()) };
+        buckets.take(network, now).map_err(|TooManyRequests { wait }| wait)
     }
 
     /// Counts a request, if anybody knows whose it is.
@@ -68,6 +80,21 @@ impl AddressLimits {
     }
 }
 
+/// Whose request it is, as far as an address tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientNetwork(Option<IpAddr>);
+
+impl FromRequestParts<Arc<AuthorizationServer>> for ClientNetwork {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        server: &Arc<AuthorizationServer>,
+    ) -> Result<Self, Infallible> {
+        Ok(Self(client_network(&parts.headers, &parts.extensions, server.limits.header.as_ref())))
+    }
+}
+
 /// Before `/register`.
 pub(crate) async fn register(
     State(server): State<Arc<AuthorizationServer>>,
@@ -88,7 +115,7 @@ pub(crate) async fn authorize(
     Ok(next.run(request).await)
 }
 
-/// Before `/token` and `/revoke`.
+/// Before `/token`, `/revoke` and `/introspect`.
 pub(crate) async fn token(
     State(server): State<Arc<AuthorizationServer>>,
     request: Request,
