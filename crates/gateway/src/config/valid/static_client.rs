@@ -49,9 +49,9 @@ fn judge(
     if raw.client_id.as_deref().unwrap_or_default().is_empty() {
         faults.missing(&client_id, "the identifier that the client sends");
     }
-    let client_secret = raw.client_secret.and_then(|written| {
-        secret::fetch(written, context.places, &format!("{path}.client_secret"), faults)
-    });
+    let client_secret = raw
+        .client_secret
+        .and_then(|written| secret::fetch(written, context.places, &format!("{path}.client_secret"), faults));
     let jwks = raw.jwks.and_then(|table| {
         let jwks = serde_json::to_value(table).ok();
         if jwks.is_none() {
