@@ -140,7 +140,12 @@ fn check_keys(client: &StaticClient, fault: &mut Fault<'_>) -> Option<ClientKeys
         };
     }
     let uri = client.jwks_uri.as_ref()?;
-    if !matches!(uri.scheme(), "https") && !(uri.scheme() == "http" && is_loopback(uri)) {
+    let safe = match uri.scheme() {
+        "https" => true,
+        "http" => is_loopback(uri),
+        _ => false,
+    };
+    if !safe {
         fault("jwks_uri", "has to be https (http only for this computer)");
     }
     if uri.fragment().is_some() || !uri.username().is_empty() || uri.password().is_some() {
@@ -161,12 +166,11 @@ fn is_loopback(url: &Url) -> bool {
 fn check_grant_types(client: &StaticClient, fault: &mut Fault<'_>) -> Vec<GrantType> {
     let mut grant_types = Vec::new();
     for name in &client.grant_types {
-        match GrantType::parse(name) {
-            Some(grant_type) => grant_types.push(grant_type),
-            None => {
-                let known = GrantType::ALL.map(GrantType::as_str).join(", ");
-                fault("grant_types", &format!("holds an unknown name; known are {known}"));
-            }
+        if let Some(grant_type) = GrantType::parse(name) {
+            grant_types.push(grant_type);
+        } else {
+            let known = GrantType::ALL.map(GrantType::as_str).join(", ");
+            fault("grant_types", &format!("holds an unknown name; known are {known}"));
         }
     }
     if client.grant_types.is_empty() {

@@ -25,7 +25,7 @@ pub(super) enum Proof<'a> {
     /// A secret, in whichever way it came.
     Secret(Secret),
     /// A signed assertion (RFC 7523 §2.2).
-    Assertion(UnverifiedJwt<'a>),
+    Assertion(Box<UnverifiedJwt<'a>>),
 }
 
 impl<'a> Credentials<'a> {
@@ -66,7 +66,7 @@ impl<'a> Credentials<'a> {
         if in_form.is_some_and(|in_form| in_form != subject) {
             return Err(OAuthError::invalid_client("client_id is not the sub of the client assertion"));
         }
-        Ok(Self { client_id: subject.to_owned(), proof: Proof::Assertion(jwt) })
+        Ok(Self { client_id: subject.to_owned(), proof: Proof::Assertion(Box::new(jwt)) })
     }
 
     /// `Basic`, with both parts form-encoded (RFC 6749 §2.3.1).

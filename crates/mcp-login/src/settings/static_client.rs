@@ -69,6 +69,7 @@ impl StaticClient {
 
     /// Its secret, of 16 characters at least. Only a hash is kept.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value)] // It ends here.
     pub fn secret(mut self, secret: Secret) -> Self {
         let text = secret.expose_secret();
         self.secret = Some(StaticSecret {
