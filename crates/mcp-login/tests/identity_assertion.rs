@@ -42,7 +42,7 @@ impl Company {
     }
 
     /// What the identity provider says of Ada, with a `jti` of its own, and with changes; `null` leaves one out.
-    fn claims(&self, changes: Value) -> Value {
+    fn claims(&self, changes: &Value) -> Value {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let now = self.server.clock.now().as_secs();
         let mut claims = json!({
@@ -69,7 +69,7 @@ impl Company {
         self.agent.form("/token", &mcp_login_testkit::client::changed(&usual, more)).await
     }
 
-    async fn says(&self, changes: Value) -> Response {
+    async fn says(&self, changes: &Value) -> Response {
         self.present(&self.idp.sign(TYP, &self.claims(changes)), &[]).await
     }
 }
@@ -82,7 +82,7 @@ async fn json(response: Response) -> Value {
 #[tokio::test]
 async fn an_assertion_gives_an_access_token_and_nothing_that_lasts() {
     let company = Company::start().await;
-    let answer = json(company.says(json!({})).await).await;
+    let answer = json(company.says(&json!({})).await).await;
     assert_eq!(answer["token_type"], "Bearer");
     assert_eq!(answer["scope"], "mcp mcp:write");
     assert_eq!(answer["resource"], company.server.mcp());
@@ -134,15 +134,15 @@ async fn one_that_does_not_hold_is_refused() {
         json!({"sub": null}),
         json!({"iss": "https://unknown.example"}),
     ] {
-        let refused = error_of(company.says(changes.clone()).await).await;
+        let refused = error_of(company.says(&changes).await).await;
         assert_eq!(refused, (400, "invalid_grant".to_owned()), "{changes}");
     }
-    let other = error_of(company.says(json!({"resource": "https://other.example/mcp"})).await).await;
+    let other = error_of(company.says(&json!({"resource": "https://other.example/mcp"})).await).await;
     assert_eq!(other, (400, "invalid_target".to_owned()));
-    let wide = error_of(company.says(json!({"scope": "admin"})).await).await;
+    let wide = error_of(company.says(&json!({"scope": "admin"})).await).await;
     assert_eq!(wide, (400, "invalid_scope".to_owned()));
     // Another provider's key, another kind of token, no signature, and nothing at all.
-    let claims = company.claims(json!({}));
+    let claims = company.claims(&json!({}));
     let stranger = FakeUpstream::start().await;
     let (head, signature) = claims_of(&company.idp.sign(TYP, &claims));
     for assertion in [
@@ -171,7 +171,7 @@ fn claims_of(token: &str) -> (String, String) {
 #[tokio::test]
 async fn it_works_once() {
     let company = Company::start().await;
-    let assertion = company.idp.sign(TYP, &company.claims(json!({})));
+    let assertion = company.idp.sign(TYP, &company.claims(&json!({})));
     json(company.present(&assertion, &[]).await).await;
     let again = error_of(company.present(&assertion, &[]).await).await;
     assert_eq!(again, (400, "invalid_grant".to_owned()));
@@ -180,13 +180,13 @@ async fn it_works_once() {
 #[tokio::test]
 async fn it_is_for_its_own_client_which_has_to_authenticate() {
     let company = Company::start().await;
-    let assertion = company.idp.sign(TYP, &company.claims(json!({})));
+    let assertion = company.idp.sign(TYP, &company.claims(&json!({})));
     let no_secret = company.present(&assertion, &[("client_secret", "")]).await;
     assert_eq!(error_of(no_secret).await, (401, "invalid_client".to_owned()));
     let wrong = company.present(&assertion, &[("client_secret", "another secret of the same length")]).await;
     assert_eq!(error_of(wrong).await, (401, "invalid_client".to_owned()));
     let registered = OAuthClient::register(&company.server).await;
-    let theirs = company.idp.sign(TYP, &company.claims(json!({"client_id": registered.id()})));
+    let theirs = company.idp.sign(TYP, &company.claims(&json!({"client_id": registered.id()})));
     let form = [("grant_type", JWT_BEARER), ("assertion", theirs.as_str()), ("client_id", registered.id())];
     let refused = error_of(registered.form("/token", &form).await).await;
     assert_eq!(refused, (400, "unauthorized_client".to_owned()));
@@ -200,7 +200,7 @@ async fn it_is_for_its_own_client_which_has_to_authenticate() {
 async fn scope_and_server_are_what_both_sides_say() {
     let company = Company::start().await;
     let scope = async |changes: Value, more: &[(&str, &str)]| {
-        let assertion = company.idp.sign(TYP, &company.claims(changes));
+        let assertion = company.idp.sign(TYP, &company.claims(&changes));
         json(company.present(&assertion, more).await).await["scope"].as_str().unwrap().to_owned()
     };
     assert_eq!(scope(json!({"scope": "mcp mcp:write admin"}), &[]).await, "mcp mcp:write");
@@ -208,12 +208,12 @@ async fn scope_and_server_are_what_both_sides_say() {
     assert_eq!(scope(json!({"scope": null}), &[]).await, "mcp mcp:write");
     let (mcp, lazy) = (company.server.mcp(), format!("{}/lazy", company.server.url));
     let both = json!({"resource": ["https://other.example", mcp, lazy], "scope": null});
-    let assertion = company.idp.sign(TYP, &company.claims(both));
+    let assertion = company.idp.sign(TYP, &company.claims(&both));
     let answer = json(company.present(&assertion, &[("resource", &lazy)]).await).await;
     assert_eq!(answer["resource"], lazy);
     let token = answer["access_token"].as_str().unwrap();
     assert_eq!(company.agent.call("/mcp", token).await.status(), 401);
-    let one = company.idp.sign(TYP, &company.claims(json!({})));
+    let one = company.idp.sign(TYP, &company.claims(&json!({})));
     let refused = error_of(company.present(&one, &[("resource", &lazy)]).await).await;
     assert_eq!(refused, (400, "invalid_target".to_owned()));
 }
@@ -222,11 +222,11 @@ async fn scope_and_server_are_what_both_sides_say() {
 async fn who_may_log_in_holds_for_them_too() {
     let access = AccessRule { email_domains: vec!["acme.example".into()], ..AccessRule::default() };
     let company = Company::with(|options| Options { access, ..options }).await;
-    json(company.says(json!({})).await).await;
+    json(company.says(&json!({})).await).await;
     for changes in
         [json!({"email_verified": false}), json!({"email_verified": null}), json!({"email": "x@y.example"})]
     {
-        let refused = error_of(company.says(changes.clone()).await).await;
+        let refused = error_of(company.says(&changes).await).await;
         assert_eq!(refused, (400, "invalid_grant".to_owned()), "{changes}");
     }
 }
@@ -241,7 +241,7 @@ async fn the_service_that_people_sign_in_to_speaks_of_the_same_people() {
     let upstream = &company.server.upstream;
     let subject = async |tenant: Value| {
         let about = json!({"iss": upstream.issuer(), "sub": signed_in["subject"], "tenant": tenant});
-        let assertion = upstream.sign(TYP, &company.claims(about));
+        let assertion = upstream.sign(TYP, &company.claims(&about));
         let answer = json(company.present(&assertion, &[]).await).await;
         let token = answer["access_token"].as_str().unwrap().to_owned();
         json(company.agent.call("/mcp", &token).await).await["subject"].clone()
@@ -255,7 +255,7 @@ async fn the_service_that_people_sign_in_to_speaks_of_the_same_people() {
 async fn an_identity_provider_that_is_away_is_an_outage() {
     let company = Company::start().await;
     company.idp.set(Fault::JwksStatus(503));
-    let assertion = company.idp.sign(TYP, &company.claims(json!({})));
+    let assertion = company.idp.sign(TYP, &company.claims(&json!({})));
     let away = company.present(&assertion, &[]).await;
     assert!(away.headers().contains_key("retry-after"));
     assert_eq!(error_of(away).await, (503, "temporarily_unavailable".to_owned()));
@@ -263,5 +263,5 @@ async fn an_identity_provider_that_is_away_is_an_outage() {
     json(company.present(&assertion, &[]).await).await;
     // The keys are known now: an outage stops nobody.
     company.idp.set(Fault::JwksStatus(503));
-    json(company.says(json!({})).await).await;
+    json(company.says(&json!({})).await).await;
 }

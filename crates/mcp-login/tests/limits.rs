@@ -1,8 +1,12 @@
 //! What one address may ask, what one registration may keep, and for how long.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp_login::Store;
 use mcp_login::settings::{RateLimit, RateLimits};
 use mcp_login_testkit::browser::Browser;
@@ -11,6 +15,7 @@ use mcp_login_testkit::server::{Options, TestServer};
 use reqwest::header::HeaderName;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::json;
+use tokio::net::TcpListener;
 
 const ADDRESS: HeaderName = HeaderName::from_static("x-forwarded-for");
 const ORIGIN: &str = "https://a-web-client.example";
@@ -124,12 +129,86 @@ async fn a_person_is_told_on_a_page() {
 #[tokio::test]
 async fn a_proxy_on_loopback_is_not_limited_as_one_client() {
     let one = Some(RateLimit::per_minute(1));
-    let rate_limits = RateLimits { register: one, authorize: one, token: one };
+    let rate_limits = RateLimits { register: one, authorize: one, token: one, documents: one };
     let server = TestServer::with(Options { rate_limits, ..Options::usual().await }).await;
     for n in 0..5 {
         // Nobody has said that this header is to be trusted.
         assert_eq!(register_from(&server, "198.51.100.1").await.status(), 201, "{n}");
     }
+}
+
+/// A site of a client that has no document. It counts who asks.
+async fn site() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let app = axum::Router::new().fallback(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async { axum::http::StatusCode::NOT_FOUND }
+    });
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (host, asked)
+}
+
+/// A client assertion that says all the right things and is signed by nobody.
+fn assertion(server: &TestServer, client_id: &str) -> String {
+    let now = mcp_login::clock::Clock::now(&server.clock).as_secs();
+    let claims = json!({"iss": client_id, "sub": client_id, "aud": server.url, "exp": now + 60, "jti": "1"});
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signature = URL_SAFE_NO_PAD.encode([7; 64]);
+    format!("{}.{}.{signature}", part(json!({"alg": "ES256", "typ": "JWT"})), part(claims))
+}
+
+#[tokio::test]
+async fn an_address_makes_us_fetch_only_so_many_documents() {
+    let (host, asked) = site().await;
+    let rate_limits = RateLimits { documents: Some(RateLimit::per_minute(3)), ..RateLimits::default() };
+    let server = TestServer::with(Options {
+        rate_limits,
+        client_address_header: Some(ADDRESS),
+        metadata_document_hosts: vec![host.clone()],
+        ..Options::usual().await
+    })
+    .await;
+    let open = async |address, client_id: &str| {
+        let client = OAuthClient::known_as(&server, client_id);
+        send_from(address, http().get(client.authorization_url(&[]))).await
+    };
+    let (mine, other) = ("198.51.100.1", "198.51.100.2");
+    let id = |n: usize| format!("http://{host}/{n}");
+    for n in 0..3 {
+        assert_eq!(open(mine, &id(n)).await.status(), 400, "there is no document");
+    }
+    // What is known costs nothing, also that there is none.
+    assert_eq!(open(mine, &id(1)).await.status(), 400);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let limited = open(mine, &id(3)).await;
+    assert_eq!(limited.status(), 429);
+    assert_eq!(limited.headers()["retry-after"], "20");
+    // The token endpoint looks documents up for whoever signs.
+    let ask = async |address, client_id: &str| {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", "mlr_x"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &assertion(&server, client_id)),
+        ];
+        send_from(address, http().post(format!("{}/token", server.url)).form(&form)).await
+    };
+    assert_eq!(refused(ask(mine, &id(4)).await).await, 20);
+    assert_eq!(asked.load(Ordering::SeqCst), 3, "nobody was asked");
+    assert_eq!(error_of(ask(other, &id(4)).await).await, (401, "invalid_client".to_owned()));
+    assert_eq!(open(other, &id(3)).await.status(), 400, "somebody else");
+    assert_eq!(asked.load(Ordering::SeqCst), 5);
+    // A copy that we carry stands in.
+    let known = "https://claude.ai/oauth/claude-code-client-metadata";
+    let client = OAuthClient::known_as(&server, known);
+    let url = client.authorization_url(&[("redirect_uri", "http://localhost:7/callback")]);
+    assert_eq!(send_from(mine, http().get(url)).await.status(), 200);
+    server.clock.advance(Duration::from_secs(20));
+    assert_eq!(open(mine, &id(5)).await.status(), 400);
+    assert_eq!(asked.load(Ordering::SeqCst), 6);
 }
 
 #[tokio::test]

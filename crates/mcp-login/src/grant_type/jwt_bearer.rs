@@ -46,7 +46,8 @@ pub(super) async fn grant(
         preferred_username: identity.preferred_username,
     };
     let subject = Subject { user, claims: identity.claims };
-    let response = issue_access_token(context, client, subject, resource, scope).await?;
+    let mut response = issue_access_token(context, client, subject, resource, scope).await?;
+    response.resource = Some(resource.to_owned());
     tracing::info!(
         client_id = client.id(),
         issuer = issuer.issuer(),
