@@ -223,3 +223,58 @@ fn log_refusal<D: Document>(address: &D::Address, refusal: Option<&Refusal>) {
         Some(Refusal::TooMany(_)) | None => {}
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A document of which there is a copy.
+    #[derive(Debug)]
+    struct Copied;
+
+    impl Document for Copied {
+        type Address = Url;
+        type Content = String;
+        const NAME: &'static str = "a document";
+        const MAX_LENGTH: usize = 10;
+        const CAPACITY: usize = 10;
+
+        fn url(address: &Url) -> &Url {
+            address
+        }
+
+        fn read(&self, _: &Url, _: &[u8]) -> Result<String, OAuthError> {
+            Ok("read".to_owned())
+        }
+
+        fn wrong(_: WrongAnswer) -> OAuthError {
+            OAuthError::invalid_client("wrong")
+        }
+
+        fn copy(&self, address: &Url) -> Option<String> {
+            (address.path() == "/known").then(|| "copy".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_copy_stands_in_for_what_cannot_be_reached_and_not_for_what_is_wrong() {
+        let fetched = Fetched::new(Copied, Reach::Anywhere);
+        let (source, entry, now) = (&fetched.source, Entry::default(), Timestamp::from_millis(1));
+        let address = |path: &str| format!("https://client.example{path}").parse().unwrap();
+        let (known, other) = (address("/known"), address("/other"));
+        let away = Refusal::Unreachable("away");
+        let wrong = Refusal::Invalid(OAuthError::invalid_client("wrong"));
+        let stand_in = |address: &Url, refusal: &Refusal, entry: &Entry<String>| {
+            source.stand_in(address, entry, refusal, now).map(|said| said.to_string())
+        };
+        assert_eq!(stand_in(&known, &away, &entry).as_deref(), Some("copy"));
+        assert_eq!(stand_in(&known, &wrong, &entry), None);
+        assert_eq!(stand_in(&other, &away, &entry), None);
+        // What it said itself goes before the copy.
+        entry.keep_for_outages(Arc::new("said".to_owned()), now.plus(MAX_AGE));
+        assert_eq!(stand_in(&known, &away, &entry).as_deref(), Some("said"));
+        assert_eq!(stand_in(&other, &away, &entry).as_deref(), Some("said"));
+        assert_eq!(stand_in(&known, &wrong, &entry), None);
+    }
+}
