@@ -56,7 +56,8 @@ fuzz_target!(|query: &[u8]| {
         client_name: None,
         client_uri: None,
         redirect_uris: REGISTERED.map(str::to_owned).to_vec(),
-        token_endpoint_auth_method: ClientAuthMethod::None,
+        auth_methods: ClientAuthMethod::None.into(),
+        keys: None,
     };
     let [policy, _] = policies();
     let redirect_uri = match check_redirect(&params, &client, &policy) {

@@ -1,4 +1,4 @@
-//! RFC 6750 §2.1: one header with one token is a token, none is nobody, everything else is neither.
+//! RFC 6750 §2.1, RFC 9449 §7.1: one header with one token is a token, none is nobody, everything else is neither.
 //!
 //! Input: a line for each `Authorization` header; no input is no header.
 #![no_main]
@@ -11,19 +11,24 @@ fuzz_target!(|data: &[u8]| {
     let read = Authorization::parse(lines.iter().copied());
     assert_eq!(read == Authorization::Absent, lines.is_empty());
     let wanted = match lines.as_slice() {
-        [one] => token(one),
+        [one] => token(b"bearer", one),
+        _ => None,
+    };
+    let wanted_dpop = match lines.as_slice() {
+        [one] => token(b"dpop", one),
         _ => None,
     };
     match read {
-        Authorization::Bearer(token) => assert_eq!(Some(token.as_bytes()), wanted),
-        Authorization::Absent | Authorization::Unusable => assert_eq!(wanted, None),
+        Authorization::Bearer(token) => assert_eq!((Some(token.as_bytes()), None), (wanted, wanted_dpop)),
+        Authorization::Dpop(token) => assert_eq!((None, Some(token.as_bytes())), (wanted, wanted_dpop)),
+        Authorization::Absent | Authorization::Unusable => assert_eq!((wanted, wanted_dpop), (None, None)),
     }
 });
 
-/// `"Bearer" 1*SP b64token`, with the case of the scheme and spaces at the end as HTTP has them: a byte at a time.
-fn token(header: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = header.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first() != Some(&b' ') {
+/// `scheme 1*SP b64token`, with the case of the scheme and spaces at the end as HTTP has them: a byte at a time.
+fn token<'a>(wanted: &[u8], header: &'a [u8]) -> Option<&'a [u8]> {
+    let (scheme, rest) = header.split_at_checked(wanted.len())?;
+    if !scheme.eq_ignore_ascii_case(wanted) || rest.first() != Some(&b' ') {
         return None;
     }
     let start = rest.iter().position(|b| *b != b' ')?;

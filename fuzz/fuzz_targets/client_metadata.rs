@@ -1,5 +1,5 @@
 //! RFC 7591 §2, §3.1 and Client ID Metadata Documents: whatever a client says of itself, what is kept is bounded, can be
-//! redirected to, and a document makes a public client only.
+//! redirected to, and a document makes no client with a secret.
 //!
 //! Input: a line with the address of a document, then JSON: the metadata, as a registration and as that document.
 #![no_main]
@@ -7,7 +7,9 @@
 use libfuzzer_sys::fuzz_target;
 use mcp_login_core::OAuthError;
 use mcp_login_core::client::metadata_document::MAX_DOCUMENT_LENGTH;
-use mcp_login_core::client::{Client, ClientAuthMethod, DocumentHosts, DocumentUrl, RegistrationRequest};
+use mcp_login_core::client::{
+    Client, ClientAuthMethod, ClientKeys, DocumentHosts, DocumentUrl, RegistrationRequest,
+};
 use mcp_login_fuzz::{assert_error, assert_redirectable, policies};
 use serde_json::{Map, Value};
 use url::Url;
@@ -24,8 +26,8 @@ fuzz_target!(|data: &[u8]| {
 
 fn check_registration(json: &[u8]) {
     for (any_site, policy) in [false, true].into_iter().zip(policies()) {
-        let checked =
-            RegistrationRequest::parse(json).and_then(|request| request.check("id".into(), &policy));
+        let checked = RegistrationRequest::parse(json)
+            .and_then(|request| request.check("id".into(), &policy, &DocumentHosts::default()));
         let registration = match checked {
             Ok(registration) => registration,
             Err(error) => {
@@ -42,7 +44,7 @@ fn check_registration(json: &[u8]) {
         let Ok(Value::Object(sent)) = serde_json::from_slice(json) else { continue };
         assert_sent(&registration.client, &sent);
         let method = sent.get("token_endpoint_auth_method").and_then(Value::as_str).unwrap_or("none");
-        assert_eq!(registration.client.token_endpoint_auth_method.as_str(), method);
+        assert_eq!(registration.client.auth_methods.preferred().as_str(), method);
         for (list, needed) in [("grant_types", "authorization_code"), ("response_types", "code")] {
             let list = sent.get(list).and_then(Value::as_array);
             assert!(list.is_none_or(|list| list.iter().any(|held| held == needed)), "{sent:?}");
@@ -70,7 +72,7 @@ fn check_document(address: &str, json: &[u8]) {
     };
     for json in [json, &with_address] {
         for (any_site, policy) in [false, true].into_iter().zip(policies()) {
-            match document.read(json, &policy) {
+            match document.read(json, &policy, &named) {
                 Ok(client) => assert_document(&client, address, json, any_site),
                 Err(error) => assert_error(&OAuthError::from(error)),
             }
@@ -105,10 +107,10 @@ fn assert_address(address: &str, document: &DocumentUrl) {
 fn assert_document(client: &Client, address: &str, json: &[u8], any_site: bool) {
     assert!(json.len() <= MAX_DOCUMENT_LENGTH);
     assert_client(client, any_site);
-    assert_eq!(
-        (client.client_id.as_str(), client.token_endpoint_auth_method),
-        (address, ClientAuthMethod::None)
-    );
+    assert_eq!(client.client_id, address);
+    let has = |method| client.auth_methods.contains(method);
+    assert!(has(ClientAuthMethod::None) || has(ClientAuthMethod::PrivateKeyJwt));
+    assert!(!has(ClientAuthMethod::ClientSecretBasic) && !has(ClientAuthMethod::ClientSecretPost));
     assert!(client.client_name.is_some());
     let Ok(Value::Object(sent)) = serde_json::from_slice(json) else { panic!("no object was read") };
     assert_eq!(sent["client_id"], address);
@@ -134,6 +136,20 @@ fn assert_client(client: &Client, any_site: bool) {
     );
     if let Some(uri) = &client.client_uri {
         assert!(matches!(Url::parse(uri).expect("a URL").scheme(), "http" | "https"), "{uri}");
+    }
+    assert_eq!(client.auth_methods.contains(ClientAuthMethod::PrivateKeyJwt), client.keys.is_some());
+    match &client.keys {
+        Some(ClientKeys::Jwks(jwks)) => {
+            for key in jwks["keys"].as_array().expect("a key set") {
+                for private in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+                    assert!(key.get(private).is_none(), "a private key");
+                }
+            }
+        }
+        Some(ClientKeys::JwksUri(uri)) => {
+            assert!(uri.scheme() == "https" || uri.as_str().starts_with("http://10.0.0.5:8443/"), "{uri}");
+        }
+        None => {}
     }
     let texts = uris.iter().chain(&client.client_name).chain(&client.client_uri);
     assert!(texts.map(String::len).sum::<usize>() <= 8 * 1024);

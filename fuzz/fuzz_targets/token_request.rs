@@ -47,6 +47,17 @@ fuzz_target!(|form: &[u8]| {
             assert_eq!(request.scope.map(str::to_owned), optional("scope"));
             (request.resource, one("refresh_token"), one("scope"))
         }
+        TokenRequest::ClientCredentials(request) => {
+            assert_eq!(one("grant_type"), "client_credentials");
+            assert_eq!(request.scope.map(str::to_owned), optional("scope"));
+            (request.resource, String::new(), one("scope"))
+        }
+        TokenRequest::JwtBearer(request) => {
+            assert_eq!(one("grant_type"), "urn:ietf:params:oauth:grant-type:jwt-bearer");
+            assert_eq!(request.assertion.expose_secret(), one("assertion"));
+            assert_eq!(request.scope.map(str::to_owned), optional("scope"));
+            (request.resource, one("assertion"), one("scope"))
+        }
     };
     assert!(!secrets.contains(MARK) || others.contains(MARK) || !shown.contains(MARK), "a secret is shown");
     let named: Vec<String> = values(form, "resource").into_iter().filter(|named| !named.is_empty()).collect();

@@ -8,6 +8,8 @@ use super::ALGORITHMS;
 
 /// More keys than anybody publishes.
 const MAX_KEYS: usize = 100;
+/// The most keys of one name that are tried: a signature costs time, and whose keys they are chose the names.
+const MAX_TRIED: usize = 8;
 
 /// The keys of one signer.
 #[derive(Debug)]
@@ -42,7 +44,8 @@ impl KeySet {
     pub(super) fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Vec<&DecodingKey> {
         let fits = self.keys.iter().filter(|key| key.algorithms.contains(&algorithm));
         if let Some(kid) = kid {
-            return fits.filter(|key| key.kid.as_deref() == Some(kid)).map(|key| &key.verifier).collect();
+            let named = fits.filter(|key| key.kid.as_deref() == Some(kid)).map(|key| &key.verifier);
+            return named.take(MAX_TRIED).collect();
         }
         let keys: Vec<_> = fits.map(|key| &key.verifier).collect();
         if keys.len() == 1 { keys } else { Vec::new() }
@@ -118,6 +121,13 @@ mod tests {
         let key = json!({"kty": "EC", "crv": "P-256", "x": X, "y": Y});
         assert_eq!(KeySet::read(&json!({"keys": [key]})).unwrap().find(Algorithm::ES256, None).len(), 1);
         assert!(KeySet::read(&json!({"keys": [key, key]})).unwrap().find(Algorithm::ES256, None).is_empty());
+    }
+
+    #[test]
+    fn not_every_key_of_one_name_is_tried() {
+        let key = json!({"kty": "EC", "crv": "P-256", "kid": "same", "x": X, "y": Y});
+        let set = KeySet::read(&json!({"keys": vec![key; 100]})).unwrap();
+        assert_eq!(set.find(Algorithm::ES256, Some("same")).len(), MAX_TRIED);
     }
 
     #[test]

@@ -24,11 +24,11 @@ async fn every_algorithm_that_the_metadata_lists_works() {
     }
     let url = format!("{}/.well-known/oauth-authorization-server", server.url);
     let metadata: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-    for endpoint in ["token", "revocation"] {
+    for endpoint in ["token", "revocation", "introspection"] {
         let methods = metadata[format!("{endpoint}_endpoint_auth_methods_supported")].as_array().unwrap();
         assert!(methods.contains(&json!("private_key_jwt")));
         let listed = &metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")];
-        assert_eq!(*listed, json!(["RS256", "ES256", "PS256", "EdDSA"]));
+        assert_eq!(*listed, json!(["ES256", "EdDSA", "RS256", "PS256"]));
     }
 }
 
