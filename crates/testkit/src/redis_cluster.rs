@@ -78,7 +78,9 @@ impl RedisCluster {
         for node in &self.nodes[1..] {
             let nodes = node.text(&["CLUSTER", "NODES"]);
             let bus = nodes.split_once('@').and_then(|(_, rest)| rest.split([' ', ',']).next());
-            let (port, bus) = (node.port().to_string(), bus.expect("a bus port"));
+            // With TLS on the bus they know each other by that port.
+            let port = if node.tls_port() == 0 { node.port() } else { node.tls_port() };
+            let (port, bus) = (port.to_string(), bus.expect("a bus port"));
             assert!(ok(&self.nodes[0].query(&["CLUSTER", "MEET", "127.0.0.1", &port, bus])));
         }
         wait_for("all nodes know all", || {

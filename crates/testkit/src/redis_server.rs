@@ -93,10 +93,7 @@ impl RedisServer {
         self.port
     }
 
-    /// Where it listens with TLS, if its settings say so.
-    ///
-    /// # Panics
-    /// When they do not.
+    /// Where it listens with TLS, if its settings say so; otherwise 0.
     #[must_use]
     pub fn tls_port(&self) -> u16 {
         let Reply::Array(pair) = self.query(&["CONFIG", "GET", "tls-port"]) else { panic!("no tls-port") };
