@@ -160,7 +160,10 @@ impl RedisCluster {
                 let Reply::Bulk(Some(key)) = key else { panic!("GETKEYSINSLOT gives names") };
                 let parts: [&[u8]; 6] = [b"MIGRATE", b"127.0.0.1", port.as_bytes(), &key, b"0", b"5000"];
                 let moved = self.nodes[from].query(&parts);
-                assert!(matches!(&moved, Reply::Status(status) if status == "OK" || status == "NOKEY"), "{moved:?}");
+                assert!(
+                    matches!(&moved, Reply::Status(status) if status == "OK" || status == "NOKEY"),
+                    "{moved:?}"
+                );
             }
         }
     }

@@ -131,7 +131,9 @@ mod tests {
         for url in ["mysql://root:hunter2@db/", "hunter2", "hunter2:x", "", "./mcp-login.db"] {
             let text = refusal(url).await;
             assert!(!text.contains("hunter2"), "{text}");
-            for known in ["memory:", "file:PATH", "redis://", "redis+cluster://", "redis+sentinel://", "rediss://"] {
+            for known in
+                ["memory:", "file:PATH", "redis://", "redis+cluster://", "redis+sentinel://", "rediss://"]
+            {
                 assert!(text.contains(known), "{text}");
             }
         }

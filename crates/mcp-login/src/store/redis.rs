@@ -3,6 +3,7 @@
 mod address;
 mod cluster;
 mod failure;
+mod news;
 mod node;
 mod route;
 mod script;
@@ -92,7 +93,8 @@ impl RedisBackend {
         let target = Target::parse(url)?;
         if matches!(target, Target::Cluster { .. }) && options.key_prefix.contains('{') {
             return Err(StoreError::Open(
-                "the store's key prefix has a `{`, which would put every record on one node of the Cluster".to_owned(),
+                "the store's key prefix has a `{`, which would put every record on one node of the Cluster"
+                    .to_owned(),
             ));
         }
         Ok(Self {

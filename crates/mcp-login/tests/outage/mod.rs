@@ -1,5 +1,6 @@
 //! What every store over a network has to do when a part of it fails.
 #![allow(dead_code, reason = "each test that has this module uses a part of it")]
+#![allow(clippy::print_stdout, reason = "figures for whoever looks at them")]
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -137,7 +138,12 @@ impl Load {
 
     /// Stops, and proves what holds after a failover: nothing that `promised` names is lost, nothing that was taken is
     /// there again, and everything that the new master acknowledged is there.
-    pub(crate) async fn finish(mut self, backend: &dyn Backend, promised: &Acknowledged, since: &Acknowledged) {
+    pub(crate) async fn finish(
+        mut self,
+        backend: &dyn Backend,
+        promised: &Acknowledged,
+        since: &Acknowledged,
+    ) {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(joined) = self.tasks.join_next().await {
             joined.unwrap();

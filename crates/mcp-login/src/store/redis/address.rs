@@ -118,7 +118,9 @@ fn one(url: &str) -> Result<Target, StoreError> {
 
 fn cluster(parts: &Parts<'_>) -> Result<Target, StoreError> {
     if !matches!(parts.path, "" | "/" | "/0") {
-        return Err(StoreError::Open("a Redis Cluster has no databases: nothing belongs behind its hosts".to_owned()));
+        return Err(StoreError::Open(
+            "a Redis Cluster has no databases: nothing belongs behind its hosts".to_owned(),
+        ));
     }
     if !parts.query.is_empty() {
         return Err(unreadable());
@@ -149,7 +151,12 @@ fn sentinel(parts: &Parts<'_>) -> Result<Target, StoreError> {
         };
     }
     let entry = Access { tls: parts.tls, settings };
-    Ok(Target::Sentinel { sentinels: parts.hosts(SENTINEL_PORT)?, entry, master, access: parts.access(database)? })
+    Ok(Target::Sentinel {
+        sentinels: parts.hosts(SENTINEL_PORT)?,
+        entry,
+        master,
+        access: parts.access(database)?,
+    })
 }
 
 /// `SCHEME://USER@HOSTS PATH?QUERY`, still encoded. The `url` crate reads no lists of hosts.
@@ -193,7 +200,9 @@ impl<'a> Parts<'a> {
         let hosts: Option<Vec<_>> = self.hosts.split(',').map(|host| read_host(host, default_port)).collect();
         let hosts = hosts.ok_or_else(unreadable)?;
         if hosts.len() > HOST_LIMIT {
-            return Err(StoreError::Open(format!("the store's Redis URL names more than {HOST_LIMIT} hosts")));
+            return Err(StoreError::Open(format!(
+                "the store's Redis URL names more than {HOST_LIMIT} hosts"
+            )));
         }
         Ok(hosts)
     }

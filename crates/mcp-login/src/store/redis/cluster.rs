@@ -4,9 +4,7 @@
 //! happened, so it is followed; a command whose answer is lost is not sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use redis::Value;
 use tokio::task::JoinSet;
@@ -14,6 +12,7 @@ use tokio::time::Instant;
 
 use super::address::{Access, Address};
 use super::failure::Failure;
+use super::news::News;
 use super::node::{Command, Node, Role};
 use super::route::ask_all;
 use super::slots::{SLOTS, View, slot_of, text, works};
@@ -25,17 +24,12 @@ const ASKED: usize = 16;
 /// A key moves once while it is followed; a few more are a resharding in full swing.
 const HOPS: usize = 5;
 
-/// News are asked for at most this often.
-const NEWS_PAUSE: Duration = Duration::from_millis(100);
-
 pub(super) struct Cluster {
     seeds: Vec<Arc<Node>>,
     access: Access,
     options: StoreOptions,
     map: RwLock<Map>,
-    /// Held while news are asked for; when they last were.
-    learning: tokio::sync::Mutex<Option<Instant>>,
-    learning_soon: AtomicBool,
+    news: News,
 }
 
 #[derive(Default)]
@@ -57,14 +51,7 @@ impl Cluster {
             .iter()
             .map(|seed| Arc::new(Node::new(seed.clone(), access.clone(), Role::Any, options)))
             .collect();
-        Self {
-            seeds,
-            access,
-            options: options.clone(),
-            map: RwLock::default(),
-            learning: tokio::sync::Mutex::default(),
-            learning_soon: AtomicBool::new(false),
-        }
+        Self { seeds, access, options: options.clone(), map: RwLock::default(), news: News::default() }
     }
 
     pub(super) fn seeds(&self) -> &[Arc<Node>] {
@@ -143,42 +130,34 @@ impl Cluster {
 
     /// Asks for news beside the calls, unless somebody does.
     fn learn_soon(self: &Arc<Self>) {
-        if self.learning_soon.swap(true, Ordering::AcqRel) {
-            return;
+        if self.news.begin() {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                // What it failed of, the next call meets as well.
+                let _ = this.learn(Instant::now() + this.options.timeout).await;
+                this.news.done();
+            });
         }
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            // What it failed of, the next call meets as well.
-            let _ = this.learn(Instant::now() + this.options.timeout).await;
-            this.learning_soon.store(false, Ordering::Release);
-        });
     }
 
     /// Asks the nodes who owns what. One that is cut off from the others still thinks that it is what it was, so the
     /// word of those counts that say the Cluster works, and of these the one that knows of the most elections.
     async fn learn(&self, deadline: Instant) -> Result<(), Failure> {
-        let late = || Failure::NotNow("the Cluster does not say who owns what".to_owned());
-        let mut learned =
-            tokio::time::timeout_at(deadline, self.learning.lock()).await.map_err(|_| late())?;
-        if learned.is_some_and(|then| then.elapsed() < NEWS_PAUSE) {
-            return Ok(());
-        }
+        let Some(turn) = self.news.turn(deadline).await? else { return Ok(()) };
         let known = self.read(|map| map.nodes.values().cloned().collect::<Vec<_>>());
         let mut addresses = BTreeSet::new();
         let asked = known.into_iter().chain(self.seeds.iter().cloned());
         let asked = asked.filter(|node| addresses.insert(node.address.clone())).take(ASKED);
         let (views, failure) = ask_all(asked, deadline, |node| view(node, deadline)).await;
-        *learned = Some(Instant::now());
-        let Some(view) = views.into_iter().max_by_key(|view| (view.works, view.epoch)) else {
-            return Err(match failure {
-                // A question: nothing has happened.
-                Some(Failure::Lost(why) | Failure::Stale(why)) => Failure::NotNow(why),
-                Some(failure) => failure,
-                None => late(),
-            });
-        };
-        self.install(&view);
-        Ok(())
+        turn.end(match views.into_iter().max_by_key(|view| (view.works, view.epoch)) {
+            Some(view) => {
+                self.install(&view);
+                Ok(())
+            }
+            None => {
+                Err(failure.map_or("no node of the Cluster answers".to_owned(), |why| why.text().to_owned()))
+            }
+        })
     }
 
     fn install(&self, view: &View) {
@@ -205,8 +184,9 @@ impl Cluster {
 
     async fn ping_masters(self: &Arc<Self>, deadline: Instant) -> Result<(), Failure> {
         self.owner(0, deadline).await?;
-        let (covered, masters) =
-            self.read(|map| (map.owners.iter().all(Option::is_some), map.nodes.values().cloned().collect::<Vec<_>>()));
+        let (covered, masters) = self.read(|map| {
+            (map.owners.iter().all(Option::is_some), map.nodes.values().cloned().collect::<Vec<_>>())
+        });
         if !covered {
             return Err(Failure::NotNow("the Cluster has slots that no node owns".to_owned()));
         }

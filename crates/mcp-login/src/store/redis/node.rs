@@ -181,9 +181,13 @@ impl Node {
         self.make(lane, deadline).await.map(|(connection, number, _)| (connection, number))
     }
 
-    async fn make(&self, lane: &Lane, deadline: Instant) -> Result<(MultiplexedConnection, u64, bool), Failure> {
-        let late = || Failure::NotNow("no connection could be made in time".to_owned());
-        let _making = timeout_at(deadline, lane.making.lock()).await.map_err(|_| late())?;
+    async fn make(
+        &self,
+        lane: &Lane,
+        deadline: Instant,
+    ) -> Result<(MultiplexedConnection, u64, bool), Failure> {
+        let too_late = || Failure::NotNow("no connection could be made in time".to_owned());
+        let _making = timeout_at(deadline, lane.making.lock()).await.map_err(|_| too_late())?;
         if let Some(ready) = lane.ready()? {
             return Ok(ready);
         }
@@ -191,7 +195,7 @@ impl Node {
         let failure = match timeout_at(by, self.connect()).await {
             Ok(Ok(connection)) => return Ok(lane.made(connection)),
             Ok(Err(failure)) => failure,
-            Err(_) => late(),
+            Err(_) => too_late(),
         };
         lane.refused(failure.text().to_owned());
         // Nothing was sent yet, whatever went wrong.
@@ -206,9 +210,11 @@ impl Node {
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(None)
             .set_pipeline_buffer_size(PIPELINE);
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(judged)?;
+        let connection =
+            client.get_multiplexed_async_connection_with_config(&config).await.map_err(judged)?;
         if self.role == Role::Master {
-            let role = transmit(connection.clone(), &Command::read("ROLE", &[]), false).await.map_err(judged)?;
+            let role =
+                transmit(connection.clone(), &Command::read("ROLE", &[]), false).await.map_err(judged)?;
             let is_master = matches!(&role, Value::Array(parts)
                 if matches!(parts.first(), Some(Value::BulkString(role)) if role == b"master"));
             if !is_master {

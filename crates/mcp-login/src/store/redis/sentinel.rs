@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::address::{Access, Address};
 use super::failure::Failure;
+use super::news::News;
 use super::node::{Command, Node, Role};
 use super::route::ask_all;
 use super::slots::text;
@@ -21,18 +22,13 @@ use crate::store::options::StoreOptions;
 /// How often the sentinels are asked while all is well.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// They are asked at most this often.
-const NEWS_PAUSE: Duration = Duration::from_millis(100);
-
 pub(super) struct Sentinel {
     sentinels: Vec<Arc<Node>>,
     name: String,
     access: Access,
     options: StoreOptions,
     master: Mutex<Option<Arc<Node>>>,
-    /// Held while the sentinels are asked; when they last were.
-    looking: tokio::sync::Mutex<Option<Instant>>,
-    looking_soon: AtomicBool,
+    news: News,
     watched: AtomicBool,
 }
 
@@ -62,8 +58,7 @@ impl Sentinel {
             access,
             options: options.clone(),
             master: Mutex::default(),
-            looking: tokio::sync::Mutex::default(),
-            looking_soon: AtomicBool::new(false),
+            news: News::default(),
             watched: AtomicBool::new(false),
         }
     }
@@ -82,19 +77,21 @@ impl Sentinel {
         deadline: Instant,
     ) -> Result<Value, Failure> {
         self.watch();
-        let known = self.lock().clone();
-        let master = match known {
-            Some(master) => master,
-            None => {
-                self.look(deadline).await?;
-                self.lock().clone().ok_or_else(|| Failure::NotNow("the sentinels name no master".to_owned()))?
-            }
-        };
+        let master = self.master(deadline).await?;
         let answered = master.send(command, false, deadline).await;
         if answered.as_ref().is_err_and(Failure::asks_for_news) {
             self.look_soon();
         }
         answered
+    }
+
+    async fn master(&self, deadline: Instant) -> Result<Arc<Node>, Failure> {
+        let known = self.lock().clone();
+        if let Some(master) = known {
+            return Ok(master);
+        }
+        self.look(deadline).await?;
+        self.lock().clone().ok_or_else(|| Failure::NotNow("the sentinels name no master".to_owned()))
     }
 
     /// Asks every second, from the first call on, as long as the store is there.
@@ -114,55 +111,52 @@ impl Sentinel {
     }
 
     fn look_soon(self: &Arc<Self>) {
-        if self.looking_soon.swap(true, Ordering::AcqRel) {
-            return;
+        if self.news.begin() {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                // What it failed of, the next call meets as well.
+                let _ = this.look(Instant::now() + this.options.timeout).await;
+                this.news.done();
+            });
         }
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            // What it failed of, the next call meets as well.
-            let _ = this.look(Instant::now() + this.options.timeout).await;
-            this.looking_soon.store(false, Ordering::Release);
-        });
     }
 
     /// Asks all sentinels; the word of the one counts that knows of the most failovers.
     async fn look(&self, deadline: Instant) -> Result<(), Failure> {
-        let late = || Failure::NotNow("no sentinel answers".to_owned());
-        let mut looked = tokio::time::timeout_at(deadline, self.looking.lock()).await.map_err(|_| late())?;
-        if looked.is_some_and(|then| then.elapsed() < NEWS_PAUSE) {
-            return Ok(());
-        }
+        let Some(turn) = self.news.turn(deadline).await? else { return Ok(()) };
         let asked = self.sentinels.iter().cloned();
         let (words, failure) =
             ask_all(asked, deadline, |sentinel| word(sentinel, self.name.clone(), deadline)).await;
-        *looked = Some(Instant::now());
-        let Some(word) = words.into_iter().max_by_key(|word| word.epoch) else {
-            return Err(match failure {
-                Some(Failure::Refused(why)) => Failure::Refused(format!("the sentinels refuse: {why}")),
-                // A question: nothing has happened.
-                Some(failure) => Failure::NotNow(format!("no sentinel answers: {}", failure.text())),
-                None => late(),
-            });
-        };
+        turn.end(match words.into_iter().max_by_key(|word| word.epoch) {
+            Some(word) => {
+                self.follow(word.master);
+                Ok(())
+            }
+            None => {
+                Err(failure
+                    .map_or("no sentinel answers".to_owned(), |why| format!("sentinels: {}", why.text())))
+            }
+        })
+    }
+
+    fn follow(&self, address: Address) {
         let mut master = self.lock();
-        if master.as_ref().is_none_or(|master| master.address != word.master) {
-            let node = Node::new(word.master, self.access.clone(), Role::Master, &self.options);
-            *master = Some(Arc::new(node));
+        if master.as_ref().is_none_or(|master| master.address != address) {
+            *master = Some(Arc::new(Node::new(address, self.access.clone(), Role::Master, &self.options)));
         }
-        Ok(())
     }
 }
 
 async fn word(sentinel: Arc<Node>, name: String, deadline: Instant) -> Result<Word, Failure> {
     let answer = sentinel.send(&Command::read("SENTINEL", &["MASTER", &name]), false, deadline).await?;
-    read_word(&answer)
-        .ok_or_else(|| Failure::Refused("a sentinel's answer cannot be understood".to_owned()))
+    read_word(&answer).ok_or_else(|| Failure::Refused("a sentinel's answer cannot be understood".to_owned()))
 }
 
 /// Names and values in turn.
 fn read_word(answer: &Value) -> Option<Word> {
     let Value::Array(parts) = answer else { return None };
-    let field = |name: &str| parts.chunks_exact(2).find(|pair| text(&pair[0]) == name).map(|pair| text(&pair[1]));
+    let field =
+        |name: &str| parts.chunks_exact(2).find(|pair| text(&pair[0]) == name).map(|pair| text(&pair[1]));
     let (host, port) = (field("ip")?, field("port")?.parse().ok()?);
     Some(Word { master: Address { host, port }, epoch: field("config-epoch")?.parse().ok()? })
 }

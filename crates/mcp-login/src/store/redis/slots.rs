@@ -53,7 +53,10 @@ pub(super) fn works(info: &str) -> bool {
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| *key == name).map(|(_, value)| value.trim())
+    info.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.trim())
 }
 
 pub(super) fn text(value: &Value) -> String {
@@ -67,7 +70,9 @@ pub(super) fn text(value: &Value) -> String {
 /// `[first, last, [host, port, …], replicas …]`
 fn read_range(range: &Value, asked: &str) -> Option<(u16, u16, Address)> {
     let Value::Array(range) = range else { return None };
-    let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = range.as_slice() else { return None };
+    let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = range.as_slice() else {
+        return None;
+    };
     let [host, Value::Int(port), ..] = master.as_slice() else { return None };
     let host = text(host);
     // A node that does not know its own address means: where you reached me.

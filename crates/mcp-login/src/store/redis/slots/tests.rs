@@ -7,7 +7,8 @@ fn bulk(text: &str) -> Value {
 }
 
 fn range(first: i64, last: i64, host: &str, port: i64) -> Value {
-    let node = |host: &str, port| Value::Array(vec![bulk(host), Value::Int(port), bulk("id"), Value::Array(vec![])]);
+    let node =
+        |host: &str, port| Value::Array(vec![bulk(host), Value::Int(port), bulk("id"), Value::Array(vec![])]);
     Value::Array(vec![Value::Int(first), Value::Int(last), node(host, port), node("replica", 1)])
 }
 
@@ -34,8 +35,10 @@ fn a_view_names_masters_only() {
 fn a_view_without_info_counts_least() {
     let slots = Value::Array(vec![range(0, 16383, "h", 1)]);
     let silent = View::read(None, &slots, "h").unwrap();
-    let down = View::read(Some(&bulk("cluster_state:fail\r\ncluster_current_epoch:9\r\n")), &slots, "h").unwrap();
-    let works = View::read(Some(&bulk("cluster_state:ok\r\ncluster_current_epoch:2\r\n")), &slots, "h").unwrap();
+    let down =
+        View::read(Some(&bulk("cluster_state:fail\r\ncluster_current_epoch:9\r\n")), &slots, "h").unwrap();
+    let works =
+        View::read(Some(&bulk("cluster_state:ok\r\ncluster_current_epoch:2\r\n")), &slots, "h").unwrap();
     let best = [silent, down, works].into_iter().max_by_key(|view| (view.works, view.epoch)).unwrap();
     assert_eq!((best.works, best.epoch), (true, 2));
 }
