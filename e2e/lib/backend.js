@@ -1,6 +1,8 @@
-// The MCP server behind the gateway: the official SDK 1.x server, stateless, which remembers what reached it.
+// The MCP server behind the gateway: the official SDK 1.x server, stateless and with sessions, which remembers what
+// reached it.
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
+import { randomUUID } from 'node:crypto';
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
@@ -13,6 +15,7 @@ export async function startBackend() {
   const requests = []; // { method, url, headers, rawHeaders, bytes, rpc }
   const events = new EventEmitter(); // 'tick-wait', 'abort'
   const gates = []; // resolvers of `ticks` calls that wait for a release
+  const sessions = new Map(); // id → transport, of the server with sessions
   let aborted = 0;
 
   const server = http.createServer(async (req, res) => {
@@ -35,6 +38,7 @@ export async function startBackend() {
         return void plain(res, 400);
       }
       record.rpc = [message].flat().map((one) => one?.method);
+      if (req.url === '/sessions') return void (await inSession(req, res, message));
       const mcp = tools({ headers: req.headers, gate });
       const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });
       res.on('close', () => {
@@ -51,6 +55,19 @@ export async function startBackend() {
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 
+  /** Opens a session with `initialize`; everything else needs one. */
+  async function inSession(req, res, message) {
+    const known = sessions.get(req.headers['mcp-session-id']);
+    if (known) return known.handleRequest(req, res, message);
+    if (message.method !== 'initialize') return plain(res, 404);
+    const transport = new StreamableHTTPServerTransport({
+      sessionIdGenerator: randomUUID,
+      onsessioninitialized: (id) => sessions.set(id, transport),
+    });
+    await tools({ headers: req.headers, gate }).connect(transport);
+    return transport.handleRequest(req, res, message);
+  }
+
   function gate() {
     return new Promise((resolve) => {
       gates.push(resolve);
@@ -60,6 +77,7 @@ export async function startBackend() {
 
   return {
     url: `http://127.0.0.1:${server.address().port}/mcp`,
+    sessionsUrl: `http://127.0.0.1:${server.address().port}/sessions`,
     requests,
     /** How many answers were cut off by the other side. */
     aborted: () => aborted,
@@ -77,6 +95,7 @@ export async function startBackend() {
       if (aborted <= before) await within(5000, 'the cancelled backend request', once(events, 'abort'));
     },
     async stop() {
+      for (const transport of sessions.values()) await transport.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

@@ -21,7 +21,8 @@ export function useWorld(options) {
 }
 
 /**
- * Starts everything. `resources` is a list of `[[mcp]]` entries without their backend.
+ * Starts everything. `resources` is a list of `[[mcp]]` entries without their backend; `sessions: true` is one whose
+ * backend keeps sessions.
  * With `recorded` everything for the gateway passes through `recorder`, which keeps it.
  * `stop` stops in the reverse order; whatever fails to stop fails the test.
  */
@@ -53,7 +54,9 @@ export async function startWorld({
       publicUrl,
       store: { memory: 'memory:', file: (dir) => `file:${dir}/store.db`, redis: redis?.url }[store],
       upstream: upstream.settings,
-      resources: resources.map((resource) => ({ backend: backend.url, headers: ACCESS_TOKEN_HEADER, ...resource })),
+      resources: resources.map(({ sessions, ...resource }) => ({
+        backend: sessions ? backend.sessionsUrl : backend.url, headers: ACCESS_TOKEN_HEADER, ...resource,
+      })),
       top,
       extra,
       env,

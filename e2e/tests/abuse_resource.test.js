@@ -12,7 +12,8 @@ const LIST = { jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} };
 const b64 = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 describe('registration, resource and the rest', () => {
-  const w = useWorld({ resources: RESOURCES, name: 'abuse-resource' });
+  const sessions = { path: '/sessions', auth: 'required', scopes: ['mcp'], sessions: true };
+  const w = useWorld({ resources: [...RESOURCES, sessions], name: 'abuse-resource' });
   const person = new Person();
   let client, tokens;
   before(async () => {
@@ -94,7 +95,30 @@ describe('registration, resource and the rest', () => {
       const more = (await reader.login(person, { scope: 'mcp mcp:write' })).tokens;
       assert.equal((await reader.mcp(more.access_token)).status, 200);
     }],
-    // 58, the session of another user: the gateway does not know sessions yet, and the backend here has none.
+    [58, 'the session of another user', async () => {
+      const resource = `${w.gateway.url}/sessions`;
+      const initialize = {
+        jsonrpc: '2.0', id: 1, method: 'initialize',
+        params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'e2e', version: '1' } },
+      };
+      const open = async (user) => {
+        const own = new OAuthClient(w.gateway.url, { resource });
+        const { tokens: { access_token: token } } = await own.login(new Person({ user }));
+        const send = (message, session) => own.mcp(token, message, { headers: session ? { 'mcp-session-id': session } : {} });
+        const opened = await send(initialize);
+        assert.equal(opened.status, 200, opened.text);
+        return { send, session: opened.headers['mcp-session-id'] };
+      };
+      const [ada, alan] = [await open('ada'), await open('alan')];
+      assert.equal((await ada.send(call('whoami'), ada.session)).status, 200, 'her own');
+      assert.equal((await alan.send(call('whoami'), alan.session)).status, 200, 'his own');
+      const before_ = w.backend.requests.length;
+      const [id, tag] = [ada.session.slice(0, ada.session.lastIndexOf('.')), alan.session.split('.').pop()];
+      for (const stolen of [ada.session, id, `${id}.${tag}`, `${id}.`]) {
+        assert.equal((await alan.send(call('whoami'), stolen)).status, 404, stolen);
+      }
+      assert.equal(w.backend.requests.length, before_, 'nothing reached the backend');
+    }],
     [59, 'a batch that mixes public and protected calls', async () => {
       const url = `${w.gateway.url}/lazy`;
       assert.equal((await client.mcp(undefined, LIST, { url })).status, 200, 'listing is public');

@@ -131,6 +131,8 @@ struct Model {
     /// The key that the newest pair was given for.
     newest_key: Key,
     exchanged: bool,
+    /// The first refresh tokens were good without the key that later ones have.
+    began_unbound: bool,
     ended: bool,
 }
 
@@ -195,9 +197,10 @@ impl Run {
         self.model.access.push((n, scope.to_string(), key, now + ACCESS_TTL));
         self.model.newest_key = key;
         if !self.authenticated && self.model.refresh_key.is_none() {
+            self.model.began_unbound = n > 1 && key.is_some();
             self.model.refresh_key = key;
         }
-        let refresh_jkt = self.client(true).refresh_token_jkt(thumbprint(key));
+        let refresh_jkt = thumbprint(key).filter(|_| !self.authenticated);
         let excess = self.model.access.len().saturating_sub(MAX_ACCESS_TOKENS);
         self.model.access.drain(..excess);
         Issued {
@@ -293,7 +296,8 @@ impl Run {
         } else if now >= self.model.current_until {
             Err(GrantError::Unknown)
         } else if let Some(error) = Self::key_error(self.model.refresh_key, key) {
-            Err(error)
+            // One that was good without a key, and comes without the one that somebody has since bound it to.
+            Err(if age != Some(0) && self.model.began_unbound { GrantError::Replayed } else { error })
         } else if age != Some(0) && !repeats {
             Err(GrantError::Replayed)
         } else if wider {

@@ -331,12 +331,46 @@ async fn a_login_may_begin_to_use_dpop() {
     let bound = Tokens::read_as("DPoP", party.refresh(&first.refresh, Some(&party.key), &[]).await).await;
     assert!(party.works(&bound.access, &party.key).await);
     assert_eq!(party.client.call("/mcp", &first.access).await.status(), 200, "a bearer token stays one");
-    for token in [&first.refresh, &bound.refresh] {
-        assert_eq!(error_of(party.refresh(token, None, &[]).await).await, refused("invalid_grant"));
-    }
+    assert_eq!(error_of(party.refresh(&bound.refresh, None, &[]).await).await, refused("invalid_grant"));
     let again = Tokens::read_as("DPoP", party.refresh(&first.refresh, Some(&party.key), &[]).await).await;
     assert_eq!(again, bound);
     Tokens::read_as("DPoP", party.refresh(&bound.refresh, Some(&party.key), &[]).await).await;
+}
+
+/// A copy of a refresh token from before there was a key: its owner cannot know that somebody has bound the login to a key
+/// of theirs, and finds the thief out by coming without one.
+#[tokio::test]
+async fn a_thief_cannot_hide_behind_a_key_of_his_own() {
+    for later in [Duration::from_secs(1), Duration::from_secs(1800)] {
+        let party = Party::new().await;
+        let first = party.client.log_in(&Browser::new()).await;
+        let thief = party.refresh(&first.refresh, Some(&DpopKey::default()), &[]).await;
+        let stolen = Tokens::read_as("DPoP", thief).await;
+        party.server.clock.advance(later);
+        let owner = party.refresh(&first.refresh, None, &[]).await;
+        assert_eq!(error_of(owner).await, refused("invalid_grant"));
+        let status = party.client.form("/revoke", &[("token", "x"), ("client_id", party.client.id())]).await;
+        assert_eq!(status.status(), 200);
+        let again = party.refresh(&stolen.refresh, Some(&party.key), &[]).await;
+        assert_eq!(error_of(again).await, refused("invalid_grant"));
+        assert!(!party.works(&stolen.access, &party.key).await, "the login has ended");
+    }
+}
+
+/// What is refused anyway leaves nothing in the store: the same proof is still good for the right request.
+#[tokio::test]
+async fn a_request_that_is_refused_does_not_use_its_proof_up() {
+    let party = Party::new().await;
+    let (code, proof) = (party.code().await, party.token_proof(&party.key).sign());
+    let client = party.client.proving(&[&proof]);
+    for changes in [[("code", "mlc_made_up")], [("code_verifier", "x")]] {
+        assert_eq!(error_of(client.exchange(&code, &changes).await).await, refused("invalid_grant"));
+    }
+    assert_eq!(error_of(client.refresh("mlr_made_up", &[]).await).await, refused("invalid_grant"));
+    let tokens = Tokens::read_as("DPoP", client.exchange(&code, &[]).await).await;
+    assert!(party.works(&tokens.access, &party.key).await);
+    let again = client.refresh(&tokens.refresh, &[]).await;
+    assert_eq!(error_of(again).await, refused("invalid_dpop_proof"));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use mcp_login::settings::{AccessRule, StaticClient};
 use mcp_login::upstream::TrustedIssuer;
 use mcp_login_testkit::browser::Browser;
 use mcp_login_testkit::client::{OAuthClient, Tokens, error_of};
+use mcp_login_testkit::dpop::DpopKey;
 use mcp_login_testkit::fake_upstream::{FakeUpstream, Fault};
 use mcp_login_testkit::server::{Options, TestServer};
 use reqwest::Response;
@@ -216,6 +217,60 @@ async fn scope_and_server_are_what_both_sides_say() {
     let one = company.idp.sign(TYP, &company.claims(&json!({})));
     let refused = error_of(company.present(&one, &[("resource", &lazy)]).await).await;
     assert_eq!(refused, (400, "invalid_target".to_owned()));
+}
+
+#[tokio::test]
+async fn a_client_gets_no_more_than_the_operator_lets_it() {
+    let agent =
+        StaticClient::new("agent").secret(Secret::from(SECRET)).grant_types([JWT_BEARER]).scopes(["mcp"]);
+    let company = Company::with(|options| Options { static_clients: vec![agent], ..options }).await;
+    for scope in [json!("mcp mcp:write"), Value::Null] {
+        assert_eq!(json(company.says(&json!({"scope": scope})).await).await["scope"], "mcp");
+    }
+    let none = error_of(company.says(&json!({"scope": "mcp:write"})).await).await;
+    assert_eq!(none, (400, "invalid_scope".to_owned()));
+}
+
+#[tokio::test]
+async fn two_people_never_share_a_subject() {
+    let company = Company::with(|options| Options { trust_upstream: true, ..options }).await;
+    let upstream = company.server.upstream.issuer();
+    for changes in [
+        json!({"tenant": "a#b"}),
+        json!({"tenant": ""}),
+        json!({"tenant": 7}),
+        json!({"sub": "a#b"}),
+        json!({"tenant": "a", "sub": "b#c"}),
+    ] {
+        let refused = error_of(company.says(&changes).await).await;
+        assert_eq!(refused, (400, "invalid_grant".to_owned()), "{changes}");
+    }
+    // A person of the service who is called like a client.
+    let claims = company.claims(&json!({"iss": upstream, "sub": "client:agent"}));
+    let refused = company.present(&company.server.upstream.sign(TYP, &claims), &[]).await;
+    assert_eq!(error_of(refused).await, (400, "invalid_grant".to_owned()));
+}
+
+#[tokio::test]
+async fn one_that_is_bound_to_a_key_needs_its_proof() {
+    let company = Company::start().await;
+    let (key, other) = (DpopKey::default(), DpopKey::default());
+    let assertion = company.idp.sign(TYP, &company.claims(&json!({"cnf": {"jkt": key.thumbprint()}})));
+    let with = async |key: Option<&DpopKey>| {
+        let url = format!("{}/token", company.server.url);
+        let proof = key.map(|key| key.proof("POST", &url, &company.server.clock).sign());
+        let proofs: Vec<&str> = proof.iter().map(String::as_str).collect();
+        let form = [
+            ("grant_type", JWT_BEARER),
+            ("assertion", &assertion),
+            ("client_id", "agent"),
+            ("client_secret", SECRET),
+        ];
+        company.agent.proving(&proofs).form("/token", &form).await
+    };
+    assert_eq!(error_of(with(None).await).await, (400, "invalid_grant".to_owned()));
+    assert_eq!(error_of(with(Some(&other)).await).await, (400, "invalid_grant".to_owned()));
+    assert_eq!(json(with(Some(&key)).await).await["token_type"], "DPoP");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("page", &[]),
     ("clock", &[]),
     ("client", &["jwt", "settings", "store"]),
-    ("grant_type", &["client", "store", "settings", "upstream"]),
+    ("grant_type", &["client", "dpop", "store", "settings", "upstream"]),
     (
         "endpoint",
         &["client", "clock", "dpop", "grant_type", "page", "settings", "store", "telemetry", "upstream"],

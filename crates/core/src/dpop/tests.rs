@@ -186,6 +186,8 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// One member that is anything else: refused, or what was not changed still stands.
     #[test]
     fn nothing_panics_and_nothing_else_gets_in(

@@ -36,6 +36,9 @@ struct RefreshFamily {
     lineage: SecretHash,
     current: RefreshToken,
     previous: Option<PreviousRefreshToken>,
+    /// Some of them were good without the key that the current one has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    began_unbound: bool,
 }
 
 /// The refresh token that is good now.
@@ -113,12 +116,12 @@ pub struct PresentedRefreshToken<'a> {
     pub jkt: Option<JwkThumbprint>,
 }
 
-impl PresentedClient<'_> {
-    /// What a refresh token is bound to that this client gets with this proof: that of a client that authenticates is of
-    /// no use to anybody else anyway, and the client may change its key (RFC 9449 §5).
+impl Login {
+    /// What a refresh token of this login is bound to that is given for this proof: that of a client which has to
+    /// authenticate is of no use to anybody else anyway, and the client may change its key (RFC 9449 §5).
     #[must_use]
     pub fn refresh_token_jkt(&self, proved: Option<JwkThumbprint>) -> Option<JwkThumbprint> {
-        proved.filter(|_| !self.authenticated)
+        proved.filter(|_| !self.confidential)
     }
 }
 
@@ -146,7 +149,8 @@ impl Active {
         lineage: SecretHash,
         issued: Issued,
     ) -> Self {
-        let refresh = RefreshFamily { lineage, current: issued.refresh, previous: None };
+        let refresh =
+            RefreshFamily { lineage, current: issued.refresh, previous: None, began_unbound: false };
         Self {
             login,
             spent_code: Some(spent_code),
@@ -212,7 +216,8 @@ impl Active {
     ///
     /// A token of this grant's lineage that is neither the current one nor its predecessor in time was good once:
     /// somebody holds a copy, and the grant ends. A string that merely names the grant does nothing to it, nor does a
-    /// copy without the key that it is bound to: it is of no use.
+    /// copy without the key that it is bound to: it is of no use. A copy that was good without a key is, and if it comes
+    /// late, somebody else has bound the login to a key of their own.
     pub fn check_refresh(
         &self,
         presented: &PresentedRefreshToken<'_>,
@@ -228,7 +233,11 @@ impl Active {
         if family.current.expires_at.has_passed(now) {
             return Err(GrantError::Unknown);
         }
-        check_key(family.current.jkt, presented.jkt)?;
+        let has_key = check_key(family.current.jkt, presented.jkt);
+        if has_key.is_err() && !is_current && family.began_unbound {
+            return Err(GrantError::Replayed);
+        }
+        has_key?;
         let repeat = previous.filter(|previous| !previous.until.has_passed(now));
         if !is_current && repeat.is_none() {
             return Err(GrantError::Replayed);
@@ -256,6 +265,7 @@ impl Active {
     pub fn rotate(&mut self, issued: Issued, successor: Sealed, retry_window: Duration, now: Timestamp) {
         if let Some(family) = &mut self.refresh {
             let old = std::mem::replace(&mut family.current, issued.refresh);
+            family.began_unbound |= old.jkt.is_none() && family.current.jkt.is_some();
             family.current.jkt = old.jkt.or(family.current.jkt);
             let (until, successor_jkt) = (now.plus(retry_window), issued.access.jkt);
             family.previous = Some(PreviousRefreshToken { hash: old.hash, successor, until, successor_jkt });

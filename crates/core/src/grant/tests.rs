@@ -59,7 +59,7 @@ fn key(n: u8) -> Option<JwkThumbprint> {
 fn issued_for(n: u8, client: PresentedClient<'_>, proved: u8, now: Timestamp) -> Issued {
     let mut issued = issued(n, now);
     issued.access.jkt = key(proved);
-    issued.refresh.jkt = client.refresh_token_jkt(key(proved));
+    issued.refresh.jkt = key(proved).filter(|_| !client.authenticated);
     issued
 }
 
@@ -84,6 +84,13 @@ fn code_issued() -> CodeIssued {
         dpop_jkt: None,
         expires_at: at(300),
     }
+}
+
+/// The client has to authenticate.
+fn code_issued_to_confidential() -> CodeIssued {
+    let mut issued = code_issued();
+    issued.login.confidential = true;
+    issued
 }
 
 fn active() -> Active {
@@ -345,14 +352,15 @@ fn a_refresh_may_begin_to_use_a_key() {
         grant.check_refresh(&PresentedRefreshToken { jkt: key(n), ..presented(token) }, at(11)).map(|_| ())
     };
     assert_eq!([check(2, 1), check(1, 1)], [Ok(()); 2], "the retry, too");
-    assert_eq!([check(2, 0), check(1, 0)], [Err(GrantError::ProofMissing); 2]);
-    assert_eq!([check(2, 2), check(1, 2)], [Err(GrantError::OtherKey); 2]);
+    assert_eq!([check(2, 0), check(2, 2)], [Err(GrantError::ProofMissing), Err(GrantError::OtherKey)]);
+    // The first was good without a key: whoever has it and not the key has lost it to whoever has.
+    assert_eq!([check(1, 0), check(1, 2)], [Err(GrantError::Replayed); 2]);
 }
 
 #[test]
 fn a_client_that_authenticates_may_change_its_key_but_not_that_of_an_answer() {
     let proved = PresentedClient { id: "client", authenticated: true };
-    let mut grant = code_issued().exchange(hash(99), issued_for(1, proved, 1, at(0)));
+    let mut grant = code_issued_to_confidential().exchange(hash(99), issued_for(1, proved, 1, at(0)));
     assert_eq!(grant.access_token(hash(101), at(1)).unwrap().jkt, key(1));
     assert_eq!(grant.access_token(hash(101), at(1)).unwrap().token_type(), "DPoP");
     grant.rotate(issued_for(2, proved, 2, at(10)), sealed(7), WINDOW, at(10));
@@ -365,4 +373,23 @@ fn a_client_that_authenticates_may_change_its_key_but_not_that_of_an_answer() {
         [check(1, 2), check(1, 1), check(1, 0)],
         [Ok(()), Err(GrantError::OtherKey), Err(GrantError::OtherKey)]
     );
+}
+
+#[test]
+fn only_a_login_that_asks_for_authentication_leaves_refresh_tokens_unbound() {
+    assert_eq!(code_issued().login.refresh_token_jkt(key(1)), key(1));
+    assert_eq!(code_issued_to_confidential().login.refresh_token_jkt(key(1)), None);
+}
+
+#[test]
+fn a_thief_who_binds_a_login_to_his_key_is_found_out() {
+    let mut grant = active();
+    // Stolen, and refreshed with a proof; its owner comes much later, without one.
+    grant.rotate(issued_for(2, client("client"), 1, at(10)), sealed(7), WINDOW, at(10));
+    grant.rotate(issued_for(3, client("client"), 1, at(1000)), sealed(8), WINDOW, at(1000));
+    assert_eq!(grant.check_refresh(&presented(1), at(2000)), Err(GrantError::Replayed));
+    // Of a login that was bound from the beginning, a copy without the key is nothing.
+    let mut bound = code_issued().exchange(hash(99), issued_for(1, client("client"), 1, at(0)));
+    bound.rotate(issued_for(2, client("client"), 1, at(10)), sealed(7), WINDOW, at(10));
+    assert_eq!(bound.check_refresh(&presented(1), at(2000)), Err(GrantError::ProofMissing));
 }

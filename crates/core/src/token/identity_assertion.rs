@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::dpop::JwkThumbprint;
 use crate::error::{ErrorCode, OAuthError};
 use crate::resource_indicator::Resources;
 use crate::scope::Scopes;
@@ -45,6 +46,8 @@ pub struct IdentityAssertion {
     pub resources: Option<Vec<String>>,
     /// The scopes that the token may have; the server's own choice, when none is named.
     pub scope: Option<Scopes>,
+    /// Whether the assertion is bound to a key, and to which (RFC 7800 §3.1, RFC 9449 §6).
+    pub confirmation: Option<Option<JwkThumbprint>>,
 }
 
 impl IdentityAssertion {
@@ -78,7 +81,17 @@ impl IdentityAssertion {
                 Some(parsed.ok_or_else(|| refused("the assertion's scope is not a list of scopes"))?)
             }
         };
-        Ok(Self { jti: jti.to_owned(), remember_until, resources, scope })
+        let confirmation = claims.get("cnf").map(|cnf| JwkThumbprint::parse(cnf.get("jkt")?.as_str()?).ok());
+        Ok(Self { jti: jti.to_owned(), remember_until, resources, scope, confirmation })
+    }
+
+    /// An assertion that is bound to a key is good for the holder of that key only.
+    pub fn check_key(&self, proved: Option<JwkThumbprint>) -> Result<(), OAuthError> {
+        match self.confirmation {
+            None => Ok(()),
+            Some(Some(bound)) if proved == Some(bound) => Ok(()),
+            Some(_) => Err(refused("the assertion is bound to a key; prove it with DPoP")),
+        }
     }
 }
 
@@ -202,6 +215,21 @@ mod tests {
         let open = with("resource", Value::Null);
         assert_eq!(check(&open).unwrap().resources, None);
         assert_eq!(check(&with("scope", Value::Null)).unwrap().scope, None);
+    }
+
+    #[test]
+    fn one_that_is_bound_to_a_key_needs_it() {
+        let key = |text: &str| JwkThumbprint::parse(text).unwrap();
+        let (own, other) = ("A".repeat(43), "B".repeat(42) + "A");
+        let bound = check(&with("cnf", json!({"jkt": own}))).unwrap();
+        assert!(bound.check_key(Some(key(&own))).is_ok());
+        assert!(bound.check_key(Some(key(&other))).is_err());
+        assert!(bound.check_key(None).is_err());
+        for unknown in [json!({"x5t#S256": "x"}), json!({"jkt": 7}), json!({"jkt": "x"}), json!(7)] {
+            let bound = check(&with("cnf", unknown)).unwrap();
+            assert!(bound.check_key(None).is_err() && bound.check_key(Some(key(&own))).is_err());
+        }
+        assert!(check(&claims()).unwrap().check_key(None).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mcp_login_core::dpop::{JwkThumbprint, ProvedRequest};
+use mcp_login_core::dpop::ProvedRequest;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::token::{GrantType, TokenRequest};
 
@@ -22,6 +22,7 @@ impl From<TokenError> for JsonError {
         match error {
             TokenError::OAuth(error) => error.into(),
             TokenError::Store(error) => error.into(),
+            TokenError::Proof(error) => error.into(),
             TokenError::Upstream(error) => error.into(),
         }
     }
@@ -43,6 +44,7 @@ pub(crate) async fn post(
 ) -> Result<Response, JsonError> {
     let request = TokenRequest::parse(&form, &server.indicators)?;
     check_grant_type(&server, &client, request.grant_type())?;
+    let proof = read_proof(&server, &headers)?;
     let context = Context {
         store: &server.store,
         lifetimes: &server.lifetimes,
@@ -53,7 +55,7 @@ pub(crate) async fn post(
         upstream: &server.upstream,
         trusted_issuers: &server.trusted_issuers,
         now: server.now(),
-        dpop: proved_key(&server, &headers).await?,
+        proof: proof.as_ref(),
     };
     let response = grant_tokens(&context, &client, request).await?;
     Ok((no_store(), Json(response)).into_response())
@@ -72,17 +74,11 @@ fn check_grant_type(
     client.check_may_use(asked)
 }
 
-/// The key that the client has proved to hold (RFC 9449 §5). The proof is used up, whatever comes of the request.
-async fn proved_key(
-    server: &AuthorizationServer,
-    headers: &HeaderMap,
-) -> Result<Option<JwkThumbprint>, ProofError> {
+/// The proof of the key that the client holds (RFC 9449 §5).
+fn read_proof(server: &AuthorizationServer, headers: &HeaderMap) -> Result<Option<Proof>, ProofError> {
     let uri = format!("{}/token", server.issuer);
     let request = ProvedRequest { method: Method::POST.as_str(), uri: &uri, access_token: None };
-    let now = server.now();
-    let Some(proof) = Proof::read(headers, &request, now)? else { return Ok(None) };
-    proof.use_up(&server.store, now).await?;
-    Ok(Some(proof.key()))
+    Ok(Proof::read(headers, &request, server.now())?)
 }
 
 /// Any other method on an endpoint that takes `POST` only.

@@ -24,8 +24,9 @@ pub(super) async fn exchange(
         redirect_uri: request.redirect_uri,
         code_verifier: &request.code_verifier,
         resource: request.resource,
-        jkt: context.dpop,
+        jkt: context.proved_key(),
     };
+    let mut used_up = None;
     for _ in 0..MAX_ATTEMPTS {
         let found = context.store.grant(code.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
         let issued = match found.record {
@@ -50,9 +51,13 @@ pub(super) async fn exchange(
         if !client.keep(context.store, context.lifetimes, context.now).await? {
             return Err(OAuthError::invalid_client("the registration has ended; register again").into());
         }
+        let proved = match used_up {
+            Some(proved) => proved,
+            None => *used_up.insert(context.use_up_proof().await?),
+        };
         let key = DataKey::unwrap(&code, &issued.wrapped_key)?;
         let refresh = Handle::new(HandleKind::Refresh, code.grant());
-        let (tokens, response) = issue(context, presented.client, &refresh, &key, &issued.login.scope)?;
+        let (tokens, response) = issue(context, proved, &issued.login, &refresh, &key, &issued.login.scope)?;
         let next = Grant::Active(Box::new(issued.exchange(refresh.lineage_hash(), tokens)));
         match context.store.swap_grant(code.grant(), found.version, &next, context.now).await? {
             Swap::Done(_) => return Ok(response),

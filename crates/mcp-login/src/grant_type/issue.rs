@@ -1,11 +1,11 @@
 //! New tokens: what goes to the client, and what the grant keeps of it.
 
-use mcp_login_core::grant::{AccessToken, Active, Grant, Issued, Login, PresentedClient, RefreshToken, User};
+use mcp_login_core::grant::{AccessToken, Active, Grant, Issued, Login, RefreshToken, User};
 use mcp_login_core::scope::Scopes;
 use mcp_login_core::token::TokenResponse;
 use serde_json::{Map, Value};
 
-use super::{Context, TokenError};
+use super::{Context, ProvedKey, TokenError};
 use crate::client::AuthenticatedClient;
 use crate::store::backend::StoreError;
 use crate::store::records::{CLAIMS_LABEL, DataKey, GrantId, Handle, HandleKind, OpenError};
@@ -13,6 +13,7 @@ use crate::store::records::{CLAIMS_LABEL, DataKey, GrantId, Handle, HandleKind, 
 /// A new access token, bound to the key that the request has proved, if it has: what the grant keeps of it, and the token.
 fn new_access_token(
     context: &Context<'_>,
+    ProvedKey(jkt): ProvedKey,
     grant: &GrantId,
     key: &DataKey,
     scope: &Scopes,
@@ -23,20 +24,21 @@ fn new_access_token(
         wrapped_key: key.wrap(&access)?,
         scope: scope.clone(),
         expires_at: context.now.plus(context.lifetimes.access),
-        jkt: context.dpop,
+        jkt,
     };
     Ok((kept, access))
 }
 
-/// A new access token and this refresh token.
+/// A new access token and this refresh token, of this login.
 pub(super) fn issue(
     context: &Context<'_>,
-    client: PresentedClient<'_>,
+    proved: ProvedKey,
+    login: &Login,
     refresh: &Handle,
     key: &DataKey,
     scope: &Scopes,
 ) -> Result<(Issued, TokenResponse), OpenError> {
-    let (access, token) = new_access_token(context, refresh.grant(), key, scope)?;
+    let (access, token) = new_access_token(context, proved, refresh.grant(), key, scope)?;
     let response = TokenResponse {
         access_token: token.to_secret(),
         token_type: access.token_type().to_owned(),
@@ -49,7 +51,7 @@ pub(super) fn issue(
         hash: refresh.hash(),
         wrapped_key: key.wrap(refresh)?,
         expires_at: context.now.plus(context.lifetimes.refresh),
-        jkt: client.refresh_token_jkt(context.dpop),
+        jkt: login.refresh_token_jkt(proved.0),
     };
     Ok((Issued { access, refresh }, response))
 }
@@ -68,9 +70,9 @@ pub(super) async fn issue_access_token(
     resource: &str,
     scope: Scopes,
 ) -> Result<TokenResponse, TokenError> {
-    let now = context.now;
+    let (now, proved) = (context.now, context.use_up_proof().await?);
     let (grant, key) = (GrantId::new(now), DataKey::new());
-    let (access, token) = new_access_token(context, &grant, &key, &scope)?;
+    let (access, token) = new_access_token(context, proved, &grant, &key, &scope)?;
     let login = Login {
         client_id: client.id().to_owned(),
         resource: resource.to_owned(),

@@ -16,6 +16,7 @@ use mcp_login_core::scope::{OFFLINE_ACCESS, Scopes};
 use mcp_login_core::token::{TokenRequest, TokenResponse};
 
 use crate::client::AuthenticatedClient;
+use crate::dpop::{Proof, ProofError};
 use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
 use crate::store::backend::StoreError;
@@ -43,9 +44,13 @@ pub(crate) struct Context<'a> {
     /// Whose identity assertions are taken.
     pub(crate) trusted_issuers: &'a [TrustedIssuer],
     pub(crate) now: Timestamp,
-    /// The key that the client has proved to hold: what the new access token is bound to (RFC 9449 §5).
-    pub(crate) dpop: Option<JwkThumbprint>,
+    /// The proof of the key that the new access token is to be bound to (RFC 9449 §5).
+    pub(crate) proof: Option<&'a Proof>,
 }
+
+/// The key of a proof that has been used up, if there was one: what new tokens are bound to.
+#[derive(Debug, Clone, Copy)]
+struct ProvedKey(Option<JwkThumbprint>);
 
 /// Why there are no tokens.
 #[derive(Debug)]
@@ -54,6 +59,8 @@ pub(crate) enum TokenError {
     OAuth(OAuthError),
     /// Nobody knows: the store is away.
     Store(StoreError),
+    /// The DPoP proof was used before.
+    Proof(ProofError),
     /// Nobody knows: the keys of an identity provider cannot be had.
     Upstream(UpstreamError),
 }
@@ -61,6 +68,12 @@ pub(crate) enum TokenError {
 impl From<OAuthError> for TokenError {
     fn from(error: OAuthError) -> Self {
         Self::OAuth(error)
+    }
+}
+
+impl From<ProofError> for TokenError {
+    fn from(error: ProofError) -> Self {
+        Self::Proof(error)
     }
 }
 
@@ -113,16 +126,31 @@ fn parse_scope(list: Option<&str>) -> Result<Option<Scopes>, OAuthError> {
 }
 
 impl Context<'_> {
+    /// The key that the client says it holds.
+    fn proved_key(&self) -> Option<JwkThumbprint> {
+        self.proof.map(Proof::key)
+    }
+
+    /// Uses the proof up. New tokens cannot be made without having done so, and it is done when all else holds: what is
+    /// refused anyway leaves nothing in the store.
+    async fn use_up_proof(&self) -> Result<ProvedKey, ProofError> {
+        if let Some(proof) = self.proof {
+            proof.use_up(self.store, self.now).await?;
+        }
+        Ok(ProvedKey(self.proved_key()))
+    }
+
     /// What a token without a consent page may be used for: what was asked, or else all that is granted; never more than
-    /// is granted and than the server knows.
+    /// each of those grants that have a say, and than the server knows.
     fn granted_scope(
         &self,
         asked: Option<&str>,
-        granted: Option<&Scopes>,
+        granted: &[Option<&Scopes>],
         resource: &str,
     ) -> Result<Scopes, OAuthError> {
         let supported = self.resources.supported(resource);
-        let granted = granted.map_or(supported.clone(), |granted| granted.intersection(&supported));
+        let all = granted.iter().flatten();
+        let granted = all.fold(supported.clone(), |left, granted| left.intersection(granted));
         let scope = match parse_scope(asked)? {
             Some(asked) => asked.intersection(&granted),
             None => granted,

@@ -2,15 +2,13 @@
 
 use mcp_login_core::Timestamp;
 use mcp_login_core::error::{ErrorCode, OAuthError};
-use mcp_login_core::grant::{
-    Active, Grant, GrantError, PresentedClient, PresentedRefreshToken, RefreshStep, Sealed,
-};
+use mcp_login_core::grant::{Active, Grant, GrantError, PresentedRefreshToken, RefreshStep, Sealed};
 use mcp_login_core::scope::Scopes;
 use mcp_login_core::token::{RefreshTokenRequest, TokenResponse};
 use serde::{Deserialize, Serialize};
 
 use super::issue::issue;
-use super::{Context, MAX_ATTEMPTS, TokenError, parse_scope};
+use super::{Context, MAX_ATTEMPTS, ProvedKey, TokenError, parse_scope};
 use crate::client::AuthenticatedClient;
 use crate::store::backend::Swap;
 use crate::store::records::{DataKey, Handle, HandleKind, OpenError};
@@ -40,19 +38,14 @@ pub(super) async fn refresh(
         client: client.presented(),
         resource: request.resource,
         scope: asked.as_ref(),
-        jkt: context.dpop,
+        jkt: context.proved_key(),
     };
+    let mut used_up = None;
     for _ in 0..MAX_ATTEMPTS {
         let found = context.store.grant(token.grant(), context.now).await?.ok_or(GrantError::Unknown)?;
         let Grant::Active(mut active) = found.record else { return Err(GrantError::Unknown.into()) };
-        let response = match active.check_refresh(&presented, context.now) {
-            Ok(RefreshStep::Repeat { successor }) => {
-                return repeat(&token, successor, asked.as_ref(), context.now);
-            }
-            Ok(RefreshStep::Rotate { wrapped_key, scope }) => {
-                let key = DataKey::unwrap(&token, wrapped_key)?;
-                rotate(context, presented.client, &mut active, &token, &key, &scope)?
-            }
+        let step = match active.check_refresh(&presented, context.now) {
+            Ok(step) => step,
             Err(error) => {
                 if error == GrantError::Replayed {
                     context.store.end_grant(token.grant(), context.now).await?;
@@ -62,6 +55,19 @@ pub(super) async fn refresh(
                     );
                 }
                 return Err(error.into());
+            }
+        };
+        let proved = match used_up {
+            Some(proved) => proved,
+            None => *used_up.insert(context.use_up_proof().await?),
+        };
+        let response = match step {
+            RefreshStep::Repeat { successor } => {
+                return repeat(&token, successor, asked.as_ref(), context.now);
+            }
+            RefreshStep::Rotate { wrapped_key, scope } => {
+                let key = DataKey::unwrap(&token, wrapped_key)?;
+                rotate(context, proved, &mut active, &token, &key, &scope)?
             }
         };
         let next = Grant::Active(active);
@@ -76,13 +82,13 @@ pub(super) async fn refresh(
 
 fn rotate(
     context: &Context<'_>,
-    client: PresentedClient<'_>,
+    proved: ProvedKey,
     active: &mut Active,
     token: &Handle,
     key: &DataKey,
     scope: &Scopes,
 ) -> Result<TokenResponse, OpenError> {
-    let (issued, response) = issue(context, client, &token.successor(), key, scope)?;
+    let (issued, response) = issue(context, proved, &active.login, &token.successor(), key, scope)?;
     let successor = Successor { response, access_expires_at: issued.access.expires_at };
     let sealed = token.seal(SUCCESSOR_LABEL, &successor)?;
     active.rotate(issued, sealed, context.lifetimes.refresh_retry_window, context.now);

@@ -24,6 +24,7 @@ use url::Url;
 
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
+use super::session::SessionError;
 use super::verify::{Verifier, VerifyError};
 use crate::dpop::{DPOP, Proof};
 use crate::telemetry::log_failure;
@@ -108,15 +109,18 @@ where
         let protection = Arc::clone(&self.protection);
         Box::pin(async move {
             let scheme = scheme_of(request.headers());
-            let request = match protection.admit(request, scheme).await {
+            let mut request = match protection.admit(request, scheme).await {
                 Ok(request) => request,
                 Err(refusal) => return Ok(refusal),
             };
-            let anonymous = request.extensions().get::<Caller>().is_none();
+            let user = request.extensions().get::<Caller>().map(|caller| caller.subject().to_owned());
+            if let Err(refusal) = protection.open_session(&mut request, user.as_deref(), scheme).await {
+                return Ok(refusal);
+            }
             let response = inner.call(request).await?.into_response();
             Ok(match response.extensions().get::<LoginNeeded>() {
-                None => response,
-                Some(LoginNeeded) if anonymous => protection.challenge.login_needed(scheme),
+                None => protection.seal_session(response, user.as_deref()).await,
+                Some(LoginNeeded) if user.is_none() => protection.challenge.login_needed(scheme),
                 Some(LoginNeeded) => protection.challenge.invalid_token(scheme),
             })
         })
@@ -157,6 +161,44 @@ impl Protection {
             Err(VerifyError::Store(error)) => {
                 log_failure(&error);
                 Err(unavailable())
+            }
+        }
+    }
+
+    /// That the session which the request names is the user's.
+    async fn open_session(
+        &self,
+        request: &mut Request<Body>,
+        user: Option<&str>,
+        scheme: Scheme,
+    ) -> Result<(), Response> {
+        let (sessions, now) = (&self.verifier.sessions, self.verifier.clock.now());
+        match sessions.open(request.headers_mut(), &self.resource, user, now).await {
+            Ok(()) => Ok(()),
+            // Whoever has opened it logs in again and goes on.
+            Err(SessionError::NotTheirs) if user.is_none() => {
+                Err(self.refuse_anonymous("the session is a user's, or none of ours", scheme))
+            }
+            Err(SessionError::NotTheirs) => {
+                let reason = "the session is another user's, or none of ours";
+                tracing::info!(resource = self.resource, reason, "refused with 404");
+                Err(no_session())
+            }
+            Err(SessionError::Store(error)) => {
+                log_failure(&error);
+                Err(unavailable())
+            }
+        }
+    }
+
+    /// The session that the backend has opened becomes the user's.
+    async fn seal_session(&self, mut response: Response, user: Option<&str>) -> Response {
+        let (sessions, now) = (&self.verifier.sessions, self.verifier.clock.now());
+        match sessions.seal(response.headers_mut(), &self.resource, user, now).await {
+            Ok(()) => response,
+            Err(error) => {
+                log_failure(&error);
+                unavailable()
             }
         }
     }
@@ -247,6 +289,13 @@ fn scheme_of(headers: &HeaderMap) -> Scheme {
     let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let bound = matches!(Authorization::parse(values), Authorization::Dpop(_));
     if bound || headers.contains_key(DPOP) { Scheme::Dpop } else { Scheme::Bearer }
+}
+
+/// MCP, Streamable HTTP: on 404 a client opens a new session.
+fn no_session() -> Response {
+    let description = "this session is not open for this user; initialize again";
+    let body = Json(json!({"error": "invalid_request", "error_description": description}));
+    (StatusCode::NOT_FOUND, body).into_response()
 }
 
 fn post_only() -> Response {

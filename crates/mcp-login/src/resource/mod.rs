@@ -4,6 +4,7 @@ mod access;
 mod caller;
 mod challenge;
 mod layer;
+mod session;
 mod upstream_token;
 mod verify;
 

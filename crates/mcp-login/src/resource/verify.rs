@@ -7,6 +7,7 @@ use mcp_login_core::grant::{AccessToken, Active, Grant};
 use mcp_login_core::scope::Scopes;
 
 use super::caller::{Caller, CallerIdentity};
+use super::session::Sessions;
 use super::upstream_token::{Refreshes, UpstreamTokens};
 use crate::clock::Clock;
 use crate::dpop::{Proof, ProofError};
@@ -22,6 +23,7 @@ pub(crate) struct Verifier {
     pub(super) upstream: Arc<Upstream>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) refreshes: Refreshes,
+    pub(super) sessions: Sessions,
 }
 
 /// Why a token does not let its bearer in.
@@ -54,7 +56,8 @@ impl From<ProofError> for VerifyError {
 
 impl Verifier {
     pub(crate) fn new(store: Store, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, upstream, clock, refreshes: Refreshes::default() }
+        let sessions = Sessions::new(store.clone());
+        Self { store, upstream, clock, refreshes: Refreshes::default(), sessions }
     }
 
     /// The user behind a token, if it is one of ours, for this server, and covers these scopes. Nothing but an access

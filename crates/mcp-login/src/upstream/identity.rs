@@ -11,6 +11,9 @@ use super::http::{ANSWER_LIMIT, send};
 use super::provider::{Kind, Provider};
 use super::service::Upstream;
 
+/// What stands before the `client_id` of a client that acts for itself, where it is a subject.
+pub(crate) const CLIENT_SUBJECT_PREFIX: &str = "client:";
+
 /// Characters of a subject (OIDC Core 1.0 §2), a name or a user name.
 const MAX_TEXT: usize = 255;
 /// Characters of an e-mail address (RFC 5321 §4.5.3.1).
@@ -137,6 +140,10 @@ impl Sources {
         let subject = subject.join(":");
         if subject.chars().count() > MAX_TEXT {
             return Err(UpstreamError::Untrusted("the user id is too long"));
+        }
+        // Clients that act for themselves have such subjects (RFC 9700 §4.15).
+        if subject.starts_with(CLIENT_SUBJECT_PREFIX) {
+            return Err(UpstreamError::Untrusted("the user id looks like a client's"));
         }
         Ok(subject)
     }

@@ -20,6 +20,7 @@ mod validate;
 
 pub use error::{Cause, UpstreamError};
 pub use exchange::{Exchange, Login};
+pub(crate) use identity::CLIENT_SUBJECT_PREFIX;
 pub use identity::Identity;
 pub use provider::{ClientAuth, Kind, Pkce, Provider, all, preset};
 pub use service::Upstream;

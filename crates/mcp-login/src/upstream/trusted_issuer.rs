@@ -16,6 +16,9 @@ use super::metadata::check_url;
 use super::provider::{Provider, preset};
 use crate::jwt::{JwtError, KeySet, UnverifiedJwt};
 
+/// Between the parts of a subject; an issuer has no fragment (RFC 8414 §2).
+const SEPARATOR: char = '#';
+
 /// An identity provider that may vouch for people with identity assertions (ID-JAG).
 ///
 /// Whoever holds its keys can log in as anybody whom `[access]` lets in: trust your own.
@@ -143,7 +146,13 @@ pub(crate) fn identity_of(
     claims: Map<String, Value>,
 ) -> Result<Identity, UpstreamError> {
     // Unique only together with the tenant, where there is one.
-    let tenant = claims.get("tenant").map(|tenant| tenant.as_str().unwrap_or_default().to_owned());
+    let tenant = match claims.get("tenant").map(Value::as_str) {
+        None => None,
+        Some(Some(tenant)) if !tenant.is_empty() && !tenant.contains(SEPARATOR) => Some(tenant.to_owned()),
+        Some(_) => {
+            return Err(UpstreamError::Untrusted("the assertion's tenant cannot be part of a subject"));
+        }
+    };
     let sources = Sources { id_token: claims, ..Sources::default() };
     if tenant.is_none() && signs_in_at.is_issuer(&issuer.issuer) {
         return sources.into_identity(signs_in_at);
@@ -152,6 +161,11 @@ pub(crate) fn identity_of(
         return Err(UpstreamError::Misconfigured("the preset oidc is missing".to_owned()));
     };
     let identity = sources.into_identity(&any)?;
-    let tenant = tenant.map(|tenant| format!("{tenant}#")).unwrap_or_default();
-    Ok(Identity { subject: format!("{}#{tenant}{}", issuer.issuer, identity.subject), ..identity })
+    // With a separator inside a part two people could share one subject.
+    if identity.subject.contains(SEPARATOR) {
+        return Err(UpstreamError::Untrusted("the assertion's sub cannot be part of a subject"));
+    }
+    let tenant = tenant.map(|tenant| format!("{tenant}{SEPARATOR}")).unwrap_or_default();
+    let subject = format!("{}{SEPARATOR}{tenant}{}", issuer.issuer, identity.subject);
+    Ok(Identity { subject, ..identity })
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mcp_login::settings::StaticClient;
+use axum::http::HeaderName;
+use mcp_login::settings::{RateLimit, RateLimits, StaticClient};
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, error_of};
 use mcp_login_testkit::client_key::{ClientKey, assertion_params};
 use mcp_login_testkit::server::{Options, TestServer};
@@ -40,6 +41,34 @@ async fn a_new_key_is_found_but_not_asked_for_at_will() {
     server.clock.advance(Duration::from_secs(1));
     assert_eq!(comes(&newest).await, passed());
     assert_eq!(site.requests(), 3);
+}
+
+/// A stranger who may not make us fetch anything more does not take the client's own turn away.
+#[tokio::test]
+async fn nobody_keeps_a_new_key_from_being_seen() {
+    let (old, new, made_up) = (ClientKey::new("1"), ClientKey::new("2"), ClientKey::new("x"));
+    let site = Site::start(old.jwks()).await;
+    let server = TestServer::with(Options {
+        metadata_document_hosts: vec![site.host.clone()],
+        rate_limits: RateLimits { documents: Some(RateLimit::per_minute(1)), ..RateLimits::default() },
+        client_address_header: Some(HeaderName::from_static("x-forwarded-for")),
+        ..Options::usual().await
+    })
+    .await;
+    let client =
+        OAuthClient::register_as(&server, signing(&json!({"jwks_uri": site.url("/jwks.json")}))).await;
+    let from = async |address: &str, key: &ClientKey| {
+        let assertion = key.assertion(&server, client.id());
+        let mut form = vec![("grant_type", "refresh_token"), ("refresh_token", "x")];
+        form.extend(assertion_params(&assertion));
+        let request = reqwest::Client::new().post(format!("{}/token", server.url)).form(&form);
+        request.header("x-forwarded-for", address).send().await.unwrap()
+    };
+    let (stranger, own) = ("198.51.100.1", "198.51.100.2");
+    assert_eq!(error_of(from(stranger, &old).await).await, passed());
+    site.says(new.jwks());
+    assert_eq!(from(stranger, &made_up).await.status(), 429, "it has made us fetch once already");
+    assert_eq!(error_of(from(own, &new).await).await, passed());
 }
 
 #[tokio::test]

@@ -35,11 +35,14 @@ struct Known<T> {
     stands_in: bool,
     /// When a fetch may be asked for again, whatever is known.
     next_forced: Option<Timestamp>,
+    /// When somebody last wanted it.
+    asked_at: Option<Timestamp>,
 }
 
 impl<T> Default for Entry<T> {
     fn default() -> Self {
-        let known = Known { outcome: None, for_outages: None, stands_in: false, next_forced: None };
+        let known =
+            Known { outcome: None, for_outages: None, stands_in: false, next_forced: None, asked_at: None };
         Self { known: Mutex::new(known), flight: Arc::default() }
     }
 }
@@ -58,6 +61,7 @@ impl<T> Cache<T> {
     pub(super) fn entry(&self, address: &str, now: Timestamp) -> Arc<Entry<T>> {
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.get(address) {
+            lock(&entry.known).asked_at = Some(now);
             return Arc::clone(entry);
         }
         if entries.len() >= self.capacity {
@@ -67,7 +71,9 @@ impl<T> Cache<T> {
             let least = entries.iter().min_by_key(|(_, entry)| entry.worth()).map(|(id, _)| id.clone());
             entries.retain(|id, _| Some(id) != least.as_ref());
         }
-        Arc::clone(entries.entry(address.to_owned()).or_default())
+        let entry = entries.entry(address.to_owned()).or_default();
+        lock(&entry.known).asked_at = Some(now);
+        Arc::clone(entry)
     }
 }
 
@@ -80,15 +86,14 @@ impl<T> Entry<T> {
         }
     }
 
-    /// Whether something newer may be asked for though there is something known: once in `interval`, for anybody can say
-    /// that it is not enough.
-    pub(super) fn may_force(&self, interval: Duration, now: Timestamp) -> bool {
-        let mut known = lock(&self.known);
-        let may = known.next_forced.is_none_or(|next| next.has_passed(now));
-        if may {
-            known.next_forced = Some(now.plus(interval));
-        }
-        may
+    /// Whether something newer may be asked for though there is something known.
+    pub(super) fn may_force(&self, now: Timestamp) -> bool {
+        lock(&self.known).next_forced.is_none_or(|next| next.has_passed(now))
+    }
+
+    /// Something newer is asked for: once in `interval`, for anybody can say that what is known is not enough.
+    pub(super) fn force(&self, interval: Duration, now: Timestamp) {
+        lock(&self.known).next_forced = Some(now.plus(interval));
     }
 
     /// What the document last said, when that is not long ago.
@@ -139,12 +144,12 @@ impl<T> Entry<T> {
         !self.in_flight() && self.fresh(now).is_none() && self.for_outages(now).is_none()
     }
 
-    /// What goes last: what is being fetched, what is good, what is good for longest.
+    /// What goes last: what is being fetched, what is good, what was asked for last. How long something may be used says
+    /// nothing: whoever publishes it chooses that.
     fn worth(&self) -> (bool, bool, Option<Timestamp>) {
         let in_flight = self.in_flight();
         let known = lock(&self.known);
-        let until = known.outcome.as_ref().map(|(_, until)| *until);
-        (in_flight, known.for_outages.is_some(), until)
+        (in_flight, known.for_outages.is_some(), known.asked_at)
     }
 }
 
@@ -180,16 +185,23 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_clients_pushes_out_the_soonest_to_end() {
+    fn a_flood_of_clients_pushes_out_what_nobody_has_wanted_for_longest() {
         let cache = cache();
-        for n in 0..2 * MAX_ENTRIES as u64 {
-            let entry = cache.entry(&n.to_string(), at(0));
-            entry.keep(Ok(Arc::new("x")), at(1000 + n));
-            entry.keep_for_outages(Arc::new("x"), at(9000));
+        for n in 0..3 * MAX_ENTRIES as u64 {
+            // Strangers say that theirs is good for days; the one that is in use says an hour.
+            let entry = cache.entry(&n.to_string(), at(n));
+            entry.keep(Ok(Arc::new("x")), at(90_000));
+            entry.keep_for_outages(Arc::new("x"), at(90_000));
+            let used = cache.entry("used", at(n));
+            if n == 0 {
+                used.keep(Ok(Arc::new("used")), at(3600));
+                used.keep_for_outages(Arc::new("used"), at(3600));
+            }
+            assert!(used.fresh(at(n)).is_some(), "{n}");
         }
         assert_eq!(len(&cache), MAX_ENTRIES);
-        assert!(cache.entry("150", at(1)).fresh(at(1)).is_some());
-        assert!(cache.entry("3", at(1)).fresh(at(1)).is_none());
+        assert!(cache.entry("299", at(300)).fresh(at(300)).is_some());
+        assert!(cache.entry("150", at(300)).fresh(at(300)).is_none());
     }
 
     #[tokio::test]
@@ -220,9 +232,10 @@ mod tests {
     fn a_newer_one_may_be_asked_for_now_and_then() {
         let entry = Entry::<&str>::default();
         let interval = Duration::from_secs(30);
-        assert!(entry.may_force(interval, at(1)));
-        assert!(!entry.may_force(interval, at(30)));
-        assert!(entry.may_force(interval, at(31)));
-        assert!(!entry.may_force(interval, at(31)));
+        assert!(entry.may_force(at(1)));
+        assert!(entry.may_force(at(1)), "asking is not doing");
+        entry.force(interval, at(1));
+        assert!(!entry.may_force(at(30)));
+        assert!(entry.may_force(at(31)));
     }
 }

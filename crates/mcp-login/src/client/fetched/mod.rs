@@ -118,11 +118,13 @@ impl<D: Document> Fetched<D> {
         match entry.fresh(now) {
             // Somebody has fetched it in the meantime.
             Some(Ok(known)) if !Arc::ptr_eq(&known, &old) => return Ok(known),
-            _ if entry.may_force(FORCED_INTERVAL, now) => {}
+            _ if entry.may_force(now) => {}
             _ if entry.is_stand_in() => return Err(Refusal::Unreachable("it could not be fetched just now")),
             _ => return Ok(old),
         }
+        // Whoever may not make us fetch does not use up anybody else's turn.
         (asker.may_fetch)().map_err(Refusal::TooMany)?;
+        entry.force(FORCED_INTERVAL, now);
         let newer = self.fly(address, entry, flight, now).await?;
         if Arc::ptr_eq(&newer, &old) {
             return Err(Refusal::Unreachable("only an older copy of it is known"));

@@ -5,6 +5,7 @@ mod clients;
 mod grants;
 mod handle;
 mod seal;
+mod session_key;
 mod used;
 
 pub use approvals::Approval;
@@ -13,6 +14,7 @@ pub use grants::Versioned;
 pub(crate) use handle::hash as hash_secret;
 pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};
 pub use seal::{DataKey, OpenError};
+pub use session_key::SessionKey;
 pub use used::UsedKind;
 
 /// What the upstream said of the person is sealed as this.
