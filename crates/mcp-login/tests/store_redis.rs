@@ -158,6 +158,45 @@ async fn a_connection_that_falls_silent_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_write_is_not_lost_on_a_connection_that_died_while_it_was_idle() {
+    let server = RedisServer::start();
+    let forwarder = Forwarder::start(&server).await;
+    let backend = RedisBackend::open(&forwarder.url, PREFIX).unwrap();
+    assert_heals(&backend).await;
+    forwarder.freeze.notify_waiters();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    assert!(backend.insert(&key(), Bytes::new(), end, now).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_read_is_asked_again_when_its_connection_broke() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    assert_heals(&backend).await;
+    for _ in 0..5 {
+        server.query(&["CLIENT", "KILL", "TYPE", "normal"]);
+        assert!(backend.get(&key(), MockClock::new().now()).await.unwrap().is_none());
+        server.query(&["CLIENT", "KILL", "TYPE", "normal"]);
+        backend.ping().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_master_without_the_replicas_it_has_to_have_refuses_changes_only() {
+    let server = RedisServer::start_with(|| vec!["min-replicas-to-write 1".to_owned()]);
+    let backend = open(&server);
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    let insert = backend.insert(&key(), Bytes::new(), end, now).await;
+    assert!(matches!(insert, Err(StoreError::Unavailable(_))), "{insert:?}");
+    assert!(backend.get(&key(), now).await.unwrap().is_none());
+    backend.ping().await.unwrap();
+    assert_eq!(server.dump(), []);
+}
+
+#[tokio::test]
 async fn a_peer_that_never_answers_is_unavailable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}/", silent.local_addr().unwrap());

@@ -149,7 +149,7 @@ impl Cluster {
         let asked = known.into_iter().chain(self.seeds.iter().cloned());
         let asked = asked.filter(|node| addresses.insert(node.address.clone())).take(ASKED);
         let (views, failure) = ask_all(asked, deadline, |node| view(node, deadline)).await;
-        turn.end(match views.into_iter().max_by_key(|view| (view.works, view.epoch)) {
+        turn.end(match views.into_iter().max_by_key(View::rank) {
             Some(view) => {
                 self.install(&view);
                 Ok(())

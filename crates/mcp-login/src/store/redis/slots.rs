@@ -34,6 +34,11 @@ pub(super) struct View {
 }
 
 impl View {
+    /// The view of the highest rank counts.
+    pub(super) fn rank(&self) -> (bool, u64) {
+        (self.works, self.epoch)
+    }
+
     /// From the answers to `CLUSTER INFO` and `CLUSTER SLOTS` of the node on `asked`.
     pub(super) fn read(info: Option<&Value>, slots: &Value, asked: &str) -> Option<Self> {
         let info = info.map(text).unwrap_or_default();
