@@ -9,7 +9,7 @@ use crate::config::valid::{Auth, Config, McpConfig, StaticClientConfig, Upstream
 
 /// The authorization server that the configuration asks for.
 pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
-    let store = Store::open_with_prefix(config.store.url.expose_secret(), &config.store.key_prefix).await?;
+    let store = Store::open_with(config.store.url.expose_secret(), &config.store.options()).await?;
     Ok(builder(config)?.store(store).build().await?)
 }
 

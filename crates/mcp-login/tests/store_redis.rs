@@ -2,21 +2,22 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod outage;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mcp_login::clock::Clock;
 use mcp_login::store::backend::{Backend, Key, StoreError, Swap, Version};
+use mcp_login::store::options::StoreOptions;
 use mcp_login::store::{conformance, redis::RedisBackend};
 use mcp_login_testkit::clock::MockClock;
 use mcp_login_testkit::redis_server::{RedisServer, Reply};
+use outage::assert_returns;
 
 const PREFIX: &str = "mcp-login:";
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// No call takes longer, whatever Redis does.
-const BOUND: Duration = Duration::from_secs(5);
 
 fn open(server: &RedisServer) -> Arc<RedisBackend> {
     Arc::new(RedisBackend::open(&server.url(), PREFIX).unwrap())
@@ -26,39 +27,13 @@ fn key() -> Key {
     Key::new("grant", "1")
 }
 
-/// Every operation answers [`StoreError::Unavailable`] in time.
 async fn assert_unavailable(backend: &RedisBackend) {
-    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
-    let key = key();
-    let begun = Instant::now();
-    let (get, insert, swap, take, delete, ping) = tokio::join!(
-        backend.get(&key, now),
-        backend.insert(&key, Bytes::new(), end, now),
-        backend.swap(&key, Version::FIRST, Bytes::new(), end, now),
-        backend.take(&key, now),
-        backend.delete(&key, now),
-        backend.ping(),
-    );
-    assert!(begun.elapsed() < BOUND, "it took {:?}", begun.elapsed());
-    assert!(matches!(get, Err(StoreError::Unavailable(_))), "{get:?}");
-    assert!(matches!(insert, Err(StoreError::Unavailable(_))), "{insert:?}");
-    assert!(matches!(swap, Err(StoreError::Unavailable(_))), "{swap:?}");
-    assert!(matches!(take, Err(StoreError::Unavailable(_))), "{take:?}");
-    assert!(matches!(delete, Err(StoreError::Unavailable(_))), "{delete:?}");
-    assert!(matches!(ping, Err(StoreError::Unavailable(_))), "{ping:?}");
+    outage::assert_unavailable(backend, &key()).await;
 }
 
 /// The backend answers again, without a new one.
 async fn assert_heals(backend: &RedisBackend) {
-    let begun = Instant::now();
-    while let Err(error) = backend.ping().await {
-        assert!(begun.elapsed() < BOUND, "it does not heal: {error:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
-    let healed = Key::new("grant", "healed");
-    assert!(backend.insert(&healed, Bytes::new(), end, now).await.unwrap());
-    assert!(backend.take(&healed, now).await.unwrap().is_some());
+    assert_returns(backend).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -183,6 +158,45 @@ async fn a_connection_that_falls_silent_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_write_is_not_lost_on_a_connection_that_died_while_it_was_idle() {
+    let server = RedisServer::start();
+    let forwarder = Forwarder::start(&server).await;
+    let backend = RedisBackend::open(&forwarder.url, PREFIX).unwrap();
+    assert_heals(&backend).await;
+    forwarder.freeze.notify_waiters();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    assert!(backend.insert(&key(), Bytes::new(), end, now).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_read_is_asked_again_when_its_connection_broke() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    assert_heals(&backend).await;
+    for _ in 0..5 {
+        server.query(&["CLIENT", "KILL", "TYPE", "normal"]);
+        assert!(backend.get(&key(), MockClock::new().now()).await.unwrap().is_none());
+        server.query(&["CLIENT", "KILL", "TYPE", "normal"]);
+        backend.ping().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_master_without_the_replicas_it_has_to_have_refuses_changes_only() {
+    let server = RedisServer::start_with(|| vec!["min-replicas-to-write 1".to_owned()]);
+    let backend = open(&server);
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    let insert = backend.insert(&key(), Bytes::new(), end, now).await;
+    assert!(matches!(insert, Err(StoreError::Unavailable(_))), "{insert:?}");
+    assert!(backend.get(&key(), now).await.unwrap().is_none());
+    backend.ping().await.unwrap();
+    assert_eq!(server.dump(), []);
+}
+
+#[tokio::test]
 async fn a_peer_that_never_answers_is_unavailable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}/", silent.local_addr().unwrap());
@@ -239,4 +253,63 @@ async fn what_nobody_here_wrote_is_an_error_never_a_record() {
     assert_eq!(server.dump().len(), 1, "it is kept for whoever looks into it");
     assert!(backend.delete(&key(), now).await.unwrap(), "but it can be got rid of");
     assert_eq!(server.dump(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_login_with_few_rights_is_enough() {
+    let server = RedisServer::start();
+    let rights = "resetkeys ~mcp-login:* nocommands +get +set +del +eval +evalsha +ping";
+    let user = format!("ACL SETUSER mcp on >p@ss {rights}");
+    assert_eq!(server.query(&user.split(' ').collect::<Vec<_>>()), Reply::Status("OK".to_owned()));
+    let url = server.url().replace("redis://", "redis://mcp:p%40ss@");
+    let backend = Arc::new(RedisBackend::open(&url, PREFIX).unwrap());
+    conformance::run(async || Arc::clone(&backend) as Arc<dyn Backend>).await;
+    let elsewhere = RedisBackend::open(&url, "other:").unwrap();
+    outage::assert_unavailable_but_for_ping(&elsewhere, &key()).await;
+}
+
+#[tokio::test]
+async fn deadlines_and_connections_are_as_they_are_set() {
+    let server = RedisServer::start();
+    let options = StoreOptions::default().timeout(Duration::from_millis(300)).connections(3);
+    let backend = RedisBackend::open_with(&server.url(), &options).unwrap();
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    for n in 0..9 {
+        assert!(backend.insert(&Key::new("n", &format!("{n}")), Bytes::new(), end, now).await.unwrap());
+    }
+    let clients = server.text(&["CLIENT", "LIST"]);
+    // One is this question's own.
+    assert_eq!(clients.lines().count(), 3 + 1, "{clients}");
+    server.pause();
+    let begun = Instant::now();
+    assert!(matches!(backend.get(&key(), now).await, Err(StoreError::Unavailable(_))));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(290) && took < Duration::from_millis(900), "it took {took:?}");
+}
+
+#[tokio::test]
+async fn a_verification_is_one_round_trip_and_a_change_at_most_two() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    let commands = || -> usize { server.info("stats", "total_commands_processed").parse().unwrap() };
+    backend.ping().await.unwrap();
+    let mut before = commands();
+    // Every look at the counter is a command as well.
+    let mut used = || {
+        let after = commands();
+        let used = after - before - 1;
+        before = after;
+        used
+    };
+    assert_eq!(used(), 0);
+    assert!(backend.insert(&key(), Bytes::new(), end, now).await.unwrap());
+    // EVALSHA, EVAL, and what the script itself calls: GET and SET.
+    assert_eq!(used(), 4, "the script is new to it");
+    backend.swap(&key(), Version::FIRST, Bytes::new(), end, now).await.unwrap();
+    assert_eq!(used(), 4, "this one, too");
+    backend.swap(&key(), Version(2), Bytes::new(), end, now).await.unwrap();
+    assert_eq!(used(), 3, "EVALSHA with GET and SET");
+    backend.get(&key(), now).await.unwrap();
+    assert_eq!(used(), 1);
 }

@@ -13,5 +13,8 @@ pub mod client_key;
 pub mod clock;
 pub mod dpop;
 pub mod fake_upstream;
+pub mod redis_cluster;
+pub mod redis_sentinel;
 pub mod redis_server;
+pub mod redis_tls;
 pub mod server;

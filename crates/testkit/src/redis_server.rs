@@ -17,11 +17,15 @@ use tempfile::TempDir;
 /// How long a server may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// The name of its configuration file; a sentinel writes into it.
+const CONFIGURATION: &str = "redis.conf";
+
 /// A `redis-server` on a free port of 127.0.0.1 that keeps nothing on disk. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
     folder: TempDir,
+    mode: Vec<String>,
     child: Option<Child>,
 }
 
@@ -47,15 +51,62 @@ impl RedisServer {
     /// When `redis-server` is not installed, or does not answer within ten seconds.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(Vec::new)
+    }
+
+    /// The same with further settings, one line of a configuration file each; asked for again when a port was taken.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(settings: impl Fn() -> Vec<String>) -> Self {
+        Self::start_as(&[], settings)
+    }
+
+    /// A sentinel, which needs `sentinel monitor …` among its settings.
+    pub(crate) fn start_sentinel(settings: impl Fn() -> Vec<String>) -> Self {
+        Self::start_as(&["--sentinel"], settings)
+    }
+
+    fn start_as(mode: &[&str], settings: impl Fn() -> Vec<String>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Another process may take the port between its choice and the start; then another is chosen.
         for _ in 0..5 {
-            let port = free_port();
-            if let Some(child) = launch(port, &folder) {
-                return Self { port, folder, child: Some(child) };
+            let (port, mut settings) = (free_port(), settings());
+            if mode.is_empty() {
+                settings.extend(["save \"\"", "appendonly no"].map(str::to_owned));
+            }
+            settings.extend([format!("port {port}"), "bind 127.0.0.1".to_owned()]);
+            settings.push(format!("dir {}", folder.path().display()));
+            std::fs::write(folder.path().join(CONFIGURATION), settings.join("\n")).expect("a configuration");
+            let mode: Vec<String> = mode.iter().map(|&mode| mode.to_owned()).collect();
+            if let Some(child) = launch(port, &folder, &mode) {
+                return Self { port, folder, mode, child: Some(child) };
             }
         }
         panic!("redis-server ended at once, on five free ports");
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where it listens with TLS, if its settings say so; otherwise 0.
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        let Reply::Array(pair) = self.query(&["CONFIG", "GET", "tls-port"]) else { panic!("no tls-port") };
+        match pair.last() {
+            Some(Reply::Bulk(Some(port))) => String::from_utf8_lossy(port).parse().expect("a port"),
+            other => panic!("tls-port is {other:?}"),
+        }
+    }
+
+    /// Whether it has been started and not stopped.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// `redis://127.0.0.1:PORT/`.
@@ -73,13 +124,13 @@ impl RedisServer {
         }
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts it again on the same port, empty; a node of a Cluster is who it was.
     ///
     /// # Panics
     /// When it does not start, for instance because another process has taken the port.
     pub fn restart(&mut self) {
         self.stop();
-        let child = launch(self.port, &self.folder);
+        let child = launch(self.port, &self.folder, &self.mode);
         self.child = Some(child.expect("redis-server starts again on its port"));
     }
 
@@ -108,6 +159,24 @@ impl RedisServer {
     /// When the server does not answer.
     pub fn query<A: AsRef<[u8]>>(&self, command: &[A]) -> Reply {
         query(self.port, command).expect("redis-server answers")
+    }
+
+    /// The same, as text: `INFO`, `CLUSTER NODES` and the like. Empty when it does not answer with text.
+    #[must_use]
+    pub fn text(&self, command: &[&str]) -> String {
+        match query(self.port, command) {
+            Ok(Reply::Bulk(Some(text))) => String::from_utf8_lossy(&text).into_owned(),
+            Ok(Reply::Status(text)) => text,
+            _ => String::new(),
+        }
+    }
+
+    /// The value of `name:value` in what `INFO section` says; empty when there is none.
+    #[must_use]
+    pub fn info(&self, section: &str, name: &str) -> String {
+        let info = self.text(&["INFO", section]);
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_default().trim().to_owned()
     }
 
     /// Every key and its value, in the order of the keys; all values must be strings.
@@ -149,17 +218,25 @@ impl Drop for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
+/// Waits until something is so.
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < 2 * START_LIMIT, "it does not come to pass that {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound address").port()
 }
 
 /// `None` when the server ended by itself, as it does when the port is taken.
-fn launch(port: u16, folder: &TempDir) -> Option<Child> {
+fn launch(port: u16, folder: &TempDir, mode: &[String]) -> Option<Child> {
     let mut child = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--save", "", "--appendonly", "no", "--dir"])
-        .arg(folder.path())
+        .arg(folder.path().join(CONFIGURATION))
+        .args(mode)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -61,6 +61,9 @@ pub enum SecretPlace {
 pub struct Store {
     pub url: Option<Secret>,
     pub key_prefix: Option<String>,
+    pub timeout: Option<String>,
+    pub connect_timeout: Option<String>,
+    pub connections: Option<i64>,
 }
 
 /// `[upstream]` and `[upstreams.NAME]`

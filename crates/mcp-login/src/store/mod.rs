@@ -11,6 +11,7 @@ pub mod file;
 mod layout;
 pub mod memory;
 pub mod open;
+pub mod options;
 pub mod records;
 #[cfg(feature = "redis")]
 pub mod redis;
@@ -18,6 +19,7 @@ pub mod redis;
 use std::sync::Arc;
 
 use backend::{Backend, StoreError};
+use options::StoreOptions;
 
 /// What stands before every key in a store that others may use, too.
 pub const DEFAULT_KEY_PREFIX: &str = "mcp-login:";
@@ -27,20 +29,21 @@ pub const DEFAULT_KEY_PREFIX: &str = "mcp-login:";
 pub struct Store(Arc<dyn Backend>);
 
 impl Store {
-    /// The store of this URL: `memory:`, `file:PATH`, `redis://…` or `rediss://…`.
+    /// The store of this URL: `memory:`, `file:PATH`, `redis://…`, `redis+cluster://…` or `redis+sentinel://…`; with TLS
+    /// `rediss…`.
     ///
     /// # Errors
     /// [`StoreError::Open`], with words that say what to change. A Redis that is away is no error here.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Self::open_with_prefix(url, DEFAULT_KEY_PREFIX).await
+        Self::open_with(url, &StoreOptions::default()).await
     }
 
-    /// The same with another prefix before its keys.
+    /// The same with other options: the prefix of its keys, its limits of time, its connections.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn open_with_prefix(url: &str, key_prefix: &str) -> Result<Self, StoreError> {
-        open::open_backend(url, key_prefix).await.map(Self)
+    pub async fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        open::open_backend(url, options).await.map(Self)
     }
 
     /// A store on a backend of one's own, which has passed [`conformance`].

@@ -4,27 +4,31 @@ use std::sync::Arc;
 
 use super::backend::{Backend, StoreError};
 use super::memory::MemoryBackend;
+use super::options::StoreOptions;
 
 /// What [`open_backend`] understands, for its error texts.
-const UNDERSTOOD: &str = "memory:, file:PATH, redis://HOST and rediss://HOST";
+const UNDERSTOOD: &str = "memory:, file:PATH, redis://HOST, redis+cluster://HOST,HOST and \
+     redis+sentinel://HOST,HOST/MASTER, and the last three with rediss:// for TLS";
 
-/// Opens the store that `url` names: `memory:`, `file:PATH`, `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or the
-/// same with `rediss://` for TLS. `key_prefix` is put before every key in Redis; the others do not use it.
+/// Opens the store that `url` names: `memory:`, `file:PATH`, `redis://…`, `redis+cluster://…`, `redis+sentinel://…`, or
+/// one of these with `rediss` for TLS; how those are written, `redis::RedisBackend::open_with` says.
 ///
 /// A Redis that is away does not keep this from succeeding: the calls answer [`StoreError::Unavailable`] until it is
 /// there.
 ///
 /// # Errors
 /// [`StoreError::Open`] with words that say what to change. No text shows any part of a Redis URL.
-pub async fn open_backend(url: &str, key_prefix: &str) -> Result<Arc<dyn Backend>, StoreError> {
+pub async fn open_backend(url: &str, options: &StoreOptions) -> Result<Arc<dyn Backend>, StoreError> {
     let Some((scheme, rest)) = url.split_once(':') else { return Err(not_understood()) };
     match scheme.to_ascii_lowercase().as_str() {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryBackend::new())),
         "memory" => Err(StoreError::Open("the store's URL is `memory:`, with nothing after it".to_owned())),
         "file" => open_file(rest).await,
-        "redis" | "rediss" => open_redis(url, key_prefix),
-        scheme @ ("redis+cluster" | "redis+sentinel" | "upstash+https") => Err(StoreError::Open(format!(
-            "a store of kind `{scheme}` is not in this version yet; it understands {UNDERSTOOD}"
+        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
+            open_redis(url, options)
+        }
+        "upstash+https" => Err(StoreError::Open(format!(
+            "a store of kind `upstash+https` is not in this version yet; it understands {UNDERSTOOD}"
         ))),
         _ => Err(not_understood()),
     }
@@ -70,12 +74,12 @@ async fn open_file(_rest: &str) -> Result<Arc<dyn Backend>, StoreError> {
 }
 
 #[cfg(feature = "redis")]
-fn open_redis(url: &str, key_prefix: &str) -> Result<Arc<dyn Backend>, StoreError> {
-    Ok(Arc::new(super::redis::RedisBackend::open(url, key_prefix)?))
+fn open_redis(url: &str, options: &StoreOptions) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(Arc::new(super::redis::RedisBackend::open_with(url, options)?))
 }
 
 #[cfg(not(feature = "redis"))]
-fn open_redis(_url: &str, _key_prefix: &str) -> Result<Arc<dyn Backend>, StoreError> {
+fn open_redis(_url: &str, _options: &StoreOptions) -> Result<Arc<dyn Backend>, StoreError> {
     Err(StoreError::Open("this build has no Redis store (Cargo feature `redis`)".to_owned()))
 }
 
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
 
     async fn refusal(url: &str) -> String {
-        match open_backend(url, "mcp-login:").await {
+        match open_backend(url, &StoreOptions::default()).await {
             Err(StoreError::Open(text)) => text,
             other => panic!("{url} gave {other:?}"),
         }
@@ -94,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_opens() {
-        open_backend("memory:", "").await.unwrap().ping().await.unwrap();
+        open_backend("memory:", &StoreOptions::default()).await.unwrap().ping().await.unwrap();
     }
 
     #[cfg(feature = "file")]
@@ -102,16 +106,24 @@ mod tests {
     async fn a_file_opens_by_path_and_by_file_url() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        open_backend(&format!("file:{}", path.display()), "").await.unwrap();
-        open_backend(&format!("file://{}", path.display()), "").await.unwrap();
+        open_backend(&format!("file:{}", path.display()), &StoreOptions::default()).await.unwrap();
+        open_backend(&format!("file://{}", path.display()), &StoreOptions::default()).await.unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "both name one file");
     }
 
     #[cfg(feature = "redis")]
     #[tokio::test]
     async fn redis_opens_while_it_is_away() {
-        open_backend("redis://127.0.0.1:1/", "mcp-login:").await.unwrap();
-        open_backend("rediss://127.0.0.1:1/", "mcp-login:").await.unwrap();
+        for url in [
+            "redis://127.0.0.1:1/",
+            "rediss://127.0.0.1:1/",
+            "redis+cluster://127.0.0.1:1,127.0.0.1:2",
+            "rediss+cluster://127.0.0.1:1",
+            "redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster",
+            "rediss+sentinel://127.0.0.1:1/mymaster",
+        ] {
+            open_backend(url, &StoreOptions::default()).await.unwrap();
+        }
     }
 
     #[tokio::test]
@@ -119,7 +131,9 @@ mod tests {
         for url in ["mysql://root:hunter2@db/", "hunter2", "hunter2:x", "", "./mcp-login.db"] {
             let text = refusal(url).await;
             assert!(!text.contains("hunter2"), "{text}");
-            for known in ["memory:", "file:PATH", "redis://", "rediss://"] {
+            for known in
+                ["memory:", "file:PATH", "redis://", "redis+cluster://", "redis+sentinel://", "rediss://"]
+            {
                 assert!(text.contains(known), "{text}");
             }
         }
@@ -127,14 +141,8 @@ mod tests {
 
     #[tokio::test]
     async fn kinds_of_a_later_version_say_so() {
-        for url in [
-            "redis+cluster://a:1,b:2",
-            "redis+sentinel://a:1/hunter2",
-            "upstash+https://hunter2@x.upstash.io",
-        ] {
-            let text = refusal(url).await;
-            assert!(text.contains("not in this version yet") && !text.contains("hunter2"), "{text}");
-        }
+        let text = refusal("upstash+https://hunter2@x.upstash.io").await;
+        assert!(text.contains("not in this version yet") && !text.contains("hunter2"), "{text}");
     }
 
     #[tokio::test]
@@ -148,6 +156,17 @@ mod tests {
             "rediss://:hunter2@host/#hunter2",
             "redis://:hunter2@0.0.0.0/",
             "redis:hunter2",
+            "redis+cluster:hunter2",
+            "redis+cluster://:hunter2@host/1",
+            "redis+cluster://hunter2@host",
+            "redis+cluster://:hunter2@host:99999",
+            "redis+cluster://:hunter2@host,,host",
+            "redis+cluster://:hunter2@host#insecure",
+            "redis+cluster://:hunter2@host?protocol=hunter2",
+            "redis+sentinel://:hunter2@host",
+            "redis+sentinel://:hunter2@host/m/hunter2",
+            "redis+sentinel://host/m?sentinel_pasword=hunter2",
+            "rediss+sentinel://host/m?sentinel_password=hunter2#hunter2",
         ] {
             let text = refusal(url).await;
             assert!(!text.contains("hunter2"), "{text}");

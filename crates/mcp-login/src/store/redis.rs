@@ -1,7 +1,14 @@
-//! Records in Redis or Valkey, shared by every node: `redis://` and, with TLS, `rediss://`.
+//! Records in Redis or Valkey, shared by every node: one server, a Cluster, or a master that Sentinel names.
 
-mod link;
+mod address;
+mod cluster;
+mod failure;
+mod news;
+mod node;
+mod route;
 mod script;
+mod sentinel;
+mod slots;
 
 use std::fmt::{self, Debug};
 use std::time::Duration;
@@ -9,12 +16,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mcp_login_core::Timestamp;
-use redis::ConnectionAddr;
+use redis::{FromRedisValue, Value};
+use tokio::time::Instant;
 
-use self::link::Link;
-use self::script::Scripts;
+use self::address::Target;
+use self::failure::Failure;
+use self::node::Command;
+use self::route::Route;
+use self::script::{Scripts, Writing};
 use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
 use super::layout;
+use super::options::StoreOptions;
 
 /// Redis keeps a record this much longer than it lives, so that Redis' clock never ends one.
 const SLACK: Duration = Duration::from_secs(60);
@@ -27,45 +39,102 @@ const PREFIX_LIMIT: usize = 100;
 
 /// Keeps each record in one Redis string, `PREFIX` + key; it needs Redis 6 or Valkey 7 and later, with Lua scripts.
 ///
-/// Every write is one Lua script, so it decides and changes in one step, in one round trip. Nothing is ever sent twice:
-/// a write whose answer is lost answers [`StoreError::Unavailable`], and has happened or not; as every write is
-/// conditional, the caller reads again to know. A call takes at most four seconds. After an outage the connection is
-/// made anew by itself.
+/// Every write is one Lua script that touches one key, so it decides and changes in one step, in one round trip (two when
+/// the server does not know the script yet). A write that may have happened is never sent again: when its answer is lost
+/// it is [`StoreError::Unavailable`], and has happened or not; as every write is conditional, the caller reads again to
+/// know. A call takes at most [`StoreOptions::timeout`]. After an outage connections are made anew by themselves, at
+/// first after 50 ms, then at most a second apart.
 ///
-/// With `rediss://`, certificates are verified against the roots of the platform (on Linux also those that
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR` name), which are read again with each new connection.
+/// Everything is written to and read from masters. With Sentinel and Cluster a failover is followed as soon as it is
+/// decided. Redis replicates asynchronously: what a master has answered in the last moment before it fails may be lost
+/// with it, and then a code that was used, or a token that was revoked, is good again. `min-replicas-to-write 1` and
+/// `min-replicas-max-lag 10` on every server bound how long a master that is cut off goes on alone; with an `appendonly`
+/// log and a supervisor that restarts it at once, less depends on the failover.
+///
+/// With TLS, certificates are verified against the roots of the platform (on Linux also those that `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name), which are read again with each new connection. A certificate has to hold the name or address
+/// that the URL has, or that the nodes and sentinels announce.
 pub struct RedisBackend {
-    link: Link,
-    address: String,
+    route: Route,
     prefix: String,
+    timeout: Duration,
     scripts: Scripts,
 }
 
 impl RedisBackend {
-    /// Prepares the connection to `url` (`redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB]`); the first call makes it, so
-    /// this succeeds when Redis is away. `prefix` is put before every key, up to 100 bytes.
+    /// The store at `url` with this before every key, otherwise with the default options; see
+    /// [`open_with`](Self::open_with).
     ///
     /// # Errors
-    /// [`StoreError::Open`] when the URL cannot be read, or the prefix is too long. The text shows no part of either.
+    /// [`StoreError::Open`], as there.
     pub fn open(url: &str, prefix: &str) -> Result<Self, StoreError> {
-        if prefix.len() > PREFIX_LIMIT {
+        Self::open_with(url, &StoreOptions::default().key_prefix(prefix))
+    }
+
+    /// Prepares the connections to `url`:
+    /// - `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`
+    /// - `redis+cluster://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]…`: some nodes of a Cluster; they know the others
+    /// - `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]…/MASTER[/DB]`: sentinels, and what they call the
+    ///   master. User and password are those of the servers; if the sentinels want a login, too, it is
+    ///   `?sentinel_user=…&sentinel_password=…` at the end.
+    ///
+    /// With `rediss` in the place of `redis`, everything is TLS. The first call connects, so this succeeds when Redis is
+    /// away.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when the URL cannot be read, or the prefix is too long, or holds a `{` for a Cluster. The text
+    /// shows no part of either.
+    pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        if options.key_prefix.len() > PREFIX_LIMIT {
             return Err(StoreError::Open(format!(
                 "the store's key prefix is longer than {PREFIX_LIMIT} bytes"
             )));
         }
-        let (link, address) = Link::new(url)?;
-        let address = match address {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                format!("{host}:{port}")
-            }
-            _ => String::new(),
-        };
-        Ok(Self { link, address, prefix: prefix.to_owned(), scripts: Scripts::new() })
+        let target = Target::parse(url)?;
+        if matches!(target, Target::Cluster { .. }) && options.key_prefix.contains('{') {
+            return Err(StoreError::Open(
+                "the store's key prefix has a `{`, which would put every record on one node of the Cluster"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self {
+            route: Route::new(target, options),
+            prefix: options.key_prefix.clone(),
+            timeout: options.timeout,
+            scripts: Scripts::new(),
+        })
     }
 
-    fn name(&self, key: &Key) -> String {
-        format!("{}{}", self.prefix, key.as_str())
+    fn name(&self, key: &Key) -> Vec<u8> {
+        format!("{}{}", self.prefix, key.as_str()).into_bytes()
     }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Writing,
+        key: &Key,
+        arguments: &[&[u8]],
+    ) -> Result<T, StoreError> {
+        let (name, deadline) = (self.name(key), self.deadline());
+        let known = script.by_hash(&name, arguments);
+        let answer = match self.route.call(&name, &known, deadline).await {
+            Err(Failure::NoScript) => {
+                self.route.call(&name, &script.in_full(&name, arguments), deadline).await?
+            }
+            answered => answered?,
+        };
+        understand(answer)
+    }
+}
+
+/// What Redis answered may be a record, so an error shows nothing of it.
+fn understand<T: FromRedisValue>(answer: Value) -> Result<T, StoreError> {
+    redis::from_redis_value(answer)
+        .map_err(|_| StoreError::unavailable("Redis answered something that cannot be understood"))
 }
 
 /// How long Redis keeps a record, in milliseconds; `None` is for ever.
@@ -88,19 +157,28 @@ fn damaged() -> StoreError {
 impl Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend")
-            .field("address", &self.address)
+            .field("address", &self.route.places())
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }
 }
 
+fn bytes(time: Timestamp) -> [u8; 8] {
+    time.as_millis().to_be_bytes()
+}
+
+fn life(expires_at: Timestamp, now: Timestamp) -> String {
+    kept_for(expires_at, now).unwrap_or(0).to_string()
+}
+
 #[async_trait]
 impl Backend for RedisBackend {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Entry>, StoreError> {
-        let mut command = redis::cmd("GET");
-        command.arg(self.name(key));
-        let stored = self.link.run(async |mut redis| command.query_async(&mut redis).await).await?;
-        read(stored, now)
+        let name = self.name(key);
+        let mut cmd = redis::cmd("GET");
+        cmd.arg(&name);
+        let command = Command { cmd, repeatable: true };
+        read(understand(self.route.call(&name, &command, self.deadline()).await?)?, now)
     }
 
     async fn insert(
@@ -111,9 +189,9 @@ impl Backend for RedisBackend {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let record = layout::encode(Version::FIRST, expires_at, &value);
-        let mut call = self.scripts.insert.key(self.name(key));
-        call.arg(&now.as_millis().to_be_bytes()[..]).arg(record).arg(kept_for(expires_at, now).unwrap_or(0));
-        match self.link.run(async |mut redis| call.invoke_async(&mut redis).await).await? {
+        let (now, life) = (bytes(now), life(expires_at, now));
+        let arguments: [&[u8]; 3] = [&now, &record, life.as_bytes()];
+        match self.run(&self.scripts.insert, key, &arguments).await? {
             script::DONE => Ok(true),
             script::DAMAGED => Err(damaged()),
             _ => Ok(false),
@@ -130,10 +208,9 @@ impl Backend for RedisBackend {
     ) -> Result<Swap, StoreError> {
         let version = expected.next();
         let record = layout::encode(version, expires_at, &value);
-        let mut call = self.scripts.swap.key(self.name(key));
-        call.arg(&now.as_millis().to_be_bytes()[..]).arg(record).arg(kept_for(expires_at, now).unwrap_or(0));
-        call.arg(&expected.0.to_be_bytes()[..]);
-        match self.link.run(async |mut redis| call.invoke_async(&mut redis).await).await? {
+        let (now, life, expected) = (bytes(now), life(expires_at, now), expected.0.to_be_bytes());
+        let arguments: [&[u8]; 4] = [&now, &record, life.as_bytes(), &expected];
+        match self.run(&self.scripts.swap, key, &arguments).await? {
             script::DONE => Ok(Swap::Done(version)),
             script::CONFLICT => Ok(Swap::Conflict),
             script::DAMAGED => Err(damaged()),
@@ -142,22 +219,17 @@ impl Backend for RedisBackend {
     }
 
     async fn take(&self, key: &Key, now: Timestamp) -> Result<Option<Entry>, StoreError> {
-        let mut call = self.scripts.take.key(self.name(key));
-        call.arg(&now.as_millis().to_be_bytes()[..]);
-        let stored = self.link.run(async |mut redis| call.invoke_async(&mut redis).await).await?;
-        read(stored, now)
+        read(self.run(&self.scripts.take, key, &[&bytes(now)]).await?, now)
     }
 
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<bool, StoreError> {
-        let mut call = self.scripts.delete.key(self.name(key));
-        call.arg(&now.as_millis().to_be_bytes()[..]);
-        let outcome: i64 = self.link.run(async |mut redis| call.invoke_async(&mut redis).await).await?;
+        let outcome: i64 = self.run(&self.scripts.delete, key, &[&bytes(now)]).await?;
         Ok(outcome == script::DONE)
     }
 
+    /// Whether every record can be reached: of a Cluster, whether each slot has a master that answers.
     async fn ping(&self) -> Result<(), StoreError> {
-        let command = redis::cmd("PING");
-        self.link.run(async |mut redis| command.query_async(&mut redis).await).await
+        Ok(self.route.ping(self.deadline()).await?)
     }
 }
 

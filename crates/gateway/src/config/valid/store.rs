@@ -1,18 +1,43 @@
 //! `[store]`: where grants are kept.
 
+use std::time::Duration;
+
 use mcp_login::core::Secret;
+use mcp_login::store::backend::StoreError;
+use mcp_login::store::options::StoreOptions;
+use mcp_login::store::redis::RedisBackend;
 
 use super::Context;
+use crate::config::duration::parse;
 use crate::config::fault::Faults;
 use crate::config::secret;
 
 /// Where grants are kept.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// `memory:`, `file:PATH`, `redis://…` or `rediss://…`; it may hold a password.
+    /// `memory:`, `file:PATH`, or one of `redis://…`, `redis+cluster://…` and `redis+sentinel://…`, each with `rediss` for
+    /// TLS; it may hold passwords.
     pub url: Secret,
     /// What every key begins with, on Redis.
     pub key_prefix: String,
+    /// How long one call may take, on Redis.
+    pub timeout: Duration,
+    /// How long one attempt to connect may take, on Redis.
+    pub connect_timeout: Duration,
+    /// How many connections to each server, on Redis.
+    pub connections: usize,
+}
+
+impl StoreConfig {
+    /// As the library wants them.
+    #[must_use]
+    pub fn options(&self) -> StoreOptions {
+        StoreOptions::default()
+            .key_prefix(&self.key_prefix)
+            .timeout(self.timeout)
+            .connect_timeout(self.connect_timeout)
+            .connections(self.connections)
+    }
 }
 
 const DEFAULT_URL: &str = "file:mcp-login.db";
@@ -33,20 +58,42 @@ pub(super) fn judge(
     {
         faults.push("store.key_prefix", "at most 64 of the characters A-Z a-z 0-9 : _ - . { }");
     }
+    let timeout = limit(raw.timeout, "store.timeout", faults);
+    let connect_timeout = limit(raw.connect_timeout, "store.connect_timeout", faults);
+    let connections = connections(raw.connections, faults);
     let url = match raw.url {
         Some(url) => secret::fetch(url, context.places, KEY, faults).map(|url| (KEY.to_owned(), url)),
         None if faults.concerns(KEY) => None,
         None => Some(from_environment(context, faults)?),
     };
     let (key, url) = url?;
-    if let Err(message) = check(url.expose_secret()) {
+    let config = StoreConfig { url, key_prefix, timeout, connect_timeout, connections };
+    if let Err(message) = check(&config) {
         faults.push(key, message);
         return None;
     }
-    if url.expose_secret() == "memory:" {
+    if config.url.expose_secret() == "memory:" {
         faults.warn(key, "everybody has to log in again after a restart");
     }
-    Some(StoreConfig { url, key_prefix })
+    Some(config)
+}
+
+/// The default stands in for a faulty one, so that what else is wrong is said as well.
+fn limit(written: Option<String>, key: &str, faults: &mut Faults) -> Duration {
+    let Some(written) = written else { return StoreOptions::DEFAULT_TIMEOUT };
+    parse(&written).filter(|limit| StoreOptions::TIMEOUT_RANGE.contains(limit)).unwrap_or_else(|| {
+        faults.push(key, "not a duration from \"1s\" to \"60s\"");
+        StoreOptions::DEFAULT_TIMEOUT
+    })
+}
+
+fn connections(written: Option<i64>, faults: &mut Faults) -> usize {
+    let Some(written) = written else { return 1 };
+    let range = 1..=StoreOptions::MAX_CONNECTIONS;
+    usize::try_from(written).ok().filter(|connections| range.contains(connections)).unwrap_or_else(|| {
+        faults.push("store.connections", format!("not a number from 1 to {}", range.end()));
+        1
+    })
 }
 
 /// What hosting platforms set, when the file names no store.
@@ -66,8 +113,10 @@ fn from_environment(context: &Context<'_>, faults: &mut Faults) -> Option<(Strin
 }
 
 /// Never shows the URL: it may hold a password.
-fn check(url: &str) -> Result<(), String> {
-    const KINDS: &str = "write \"file:PATH\", \"memory:\", \"redis://HOST:PORT\" or \"rediss://HOST:PORT\"";
+fn check(config: &StoreConfig) -> Result<(), String> {
+    const KINDS: &str = "write \"file:PATH\", \"memory:\", \"redis://HOST:PORT\", \"redis+cluster://HOST:PORT,HOST:PORT\" \
+        or \"redis+sentinel://HOST:PORT,HOST:PORT/MASTER\"";
+    let url = config.url.expose_secret();
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(format!("not a store: {KINDS}"));
     };
@@ -76,13 +125,15 @@ fn check(url: &str) -> Result<(), String> {
         "memory" => Err("nothing belongs behind \"memory:\"".to_owned()),
         "file" if rest.is_empty() || rest.contains('\0') => Err("a path belongs behind \"file:\"".to_owned()),
         "file" => Ok(()),
-        "redis" | "rediss" => match url.parse::<url::Url>() {
-            Ok(parsed) if parsed.has_host() && parsed.host_str() != Some("") => Ok(()),
-            _ => Err(format!("not a Redis URL: write \"{scheme}://[USER:PASSWORD@]HOST[:PORT][/DATABASE]\"")),
-        },
-        "redis+cluster" | "redis+sentinel" | "upstash+https" | "upstash+http" => {
-            Err(format!("{scheme} is not in this version yet: {KINDS}"))
+        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
+            // It connects to nothing yet.
+            match RedisBackend::open_with(url, &config.options()) {
+                Ok(_) => Ok(()),
+                Err(StoreError::Open(what)) => Err(what),
+                Err(other) => Err(other.to_string()),
+            }
         }
+        "upstash+https" | "upstash+http" => Err(format!("{scheme} is not in this version yet: {KINDS}")),
         _ => Err(format!("not a store that is known: {KINDS}")),
     }
 }

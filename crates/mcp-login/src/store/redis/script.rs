@@ -3,7 +3,7 @@
 //! A record is [`crate::store::layout`]'s bytes. Times and versions are 8 bytes in network byte order, compared byte by
 //! byte: Lua's numbers are doubles, and its `<` of strings follows the locale of the server.
 
-use redis::Script;
+use super::node::Command;
 
 /// The record was written or removed.
 pub(super) const DONE: i64 = 1;
@@ -59,17 +59,54 @@ if #stored >= 16 and ended() then return 0 end
 return 1
 ";
 
-/// The scripts with their hashes, by which Redis is asked to run them (`EVALSHA`).
+/// A script, which Redis is asked to run by its hash, and sent only when it does not know it yet.
+pub(super) struct Writing {
+    text: String,
+    hash: String,
+}
+
+impl Writing {
+    fn new(body: &str) -> Self {
+        let text = format!("{PRELUDE}{body}");
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
+    }
+
+    /// `EVALSHA`, for a key with these arguments. It is never sent twice: if its answer is lost, it may have happened.
+    pub(super) fn by_hash(&self, key: &[u8], arguments: &[&[u8]]) -> Command {
+        command("EVALSHA", &self.hash, key, arguments)
+    }
+
+    /// `EVAL`, which also lets Redis know it.
+    pub(super) fn in_full(&self, key: &[u8], arguments: &[&[u8]]) -> Command {
+        command("EVAL", &self.text, key, arguments)
+    }
+}
+
+fn command(name: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Command {
+    let mut cmd = redis::cmd(name);
+    cmd.arg(script).arg(1).arg(key);
+    for argument in arguments {
+        cmd.arg(*argument);
+    }
+    Command { cmd, repeatable: false }
+}
+
+/// All of them.
 pub(super) struct Scripts {
-    pub(super) insert: Script,
-    pub(super) swap: Script,
-    pub(super) take: Script,
-    pub(super) delete: Script,
+    pub(super) insert: Writing,
+    pub(super) swap: Writing,
+    pub(super) take: Writing,
+    pub(super) delete: Writing,
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let script = |body| Script::new(&format!("{PRELUDE}{body}"));
-        Self { insert: script(INSERT), swap: script(SWAP), take: script(TAKE), delete: script(DELETE) }
+        Self {
+            insert: Writing::new(INSERT),
+            swap: Writing::new(SWAP),
+            take: Writing::new(TAKE),
+            delete: Writing::new(DELETE),
+        }
     }
 }

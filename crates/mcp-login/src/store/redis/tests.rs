@@ -19,6 +19,21 @@ fn debug_shows_where_but_not_who() {
     let shown = format!("{backend:?}");
     assert!(shown.contains("redis.example:6380"), "{shown}");
     assert!(!shown.contains("user") && !shown.contains("hunter2"), "{shown}");
+    for url in [
+        "redis+cluster://user:hunter2@a.example:1,b.example:2",
+        "redis+sentinel://user:hunter2@a.example:1,b.example:2/m?sentinel_password=hunter2",
+    ] {
+        let shown = format!("{:?}", RedisBackend::open(url, "mcp-login:").unwrap());
+        assert!(shown.contains("a.example:1,b.example:2"), "{shown}");
+        assert!(!shown.contains("user") && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn on_a_cluster_the_records_spread() {
+    let refused = RedisBackend::open("redis+cluster://a:1", "{app}:");
+    assert!(matches!(refused, Err(StoreError::Open(text)) if text.contains("one node")));
+    assert!(RedisBackend::open("redis://a:1/", "{app}:").is_ok());
 }
 
 #[test]
