@@ -5,6 +5,7 @@
 mod outage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use mcp_login::store::{conformance, redis::RedisBackend};
 use mcp_login_testkit::clock::MockClock;
 use mcp_login_testkit::redis_server::{RedisServer, Reply};
 use outage::assert_returns;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PREFIX: &str = "mcp-login:";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -117,10 +119,12 @@ async fn hanging_it_is_unavailable_and_going_on_it_heals() {
     assert_heals(&backend).await;
 }
 
-/// Forwards to Redis; each connection falls silent, without breaking, when it is frozen.
+/// Forwards to Redis; each connection falls silent, without breaking, when it is frozen, and breaks when an answer comes
+/// that is to be swallowed.
 struct Forwarder {
     url: String,
     freeze: Arc<tokio::sync::Notify>,
+    swallow: Arc<AtomicBool>,
 }
 
 impl Forwarder {
@@ -130,19 +134,32 @@ impl Forwarder {
         let target = server.url().replace("redis://", "").replace('/', "");
         let freeze = Arc::new(tokio::sync::Notify::new());
         let frozen = Arc::clone(&freeze);
+        let swallow = Arc::new(AtomicBool::new(false));
+        let swallowed = Arc::clone(&swallow);
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut far = tokio::net::TcpStream::connect(&target).await.unwrap();
-                let frozen = Arc::clone(&frozen);
+                let (frozen, swallowed) = (Arc::clone(&frozen), Arc::clone(&swallowed));
                 tokio::spawn(async move {
+                    let ((mut asks, mut hears), (mut answers, mut sends)) = (near.split(), far.split());
+                    let back = async {
+                        let mut buffer = [0; 4096];
+                        while let Ok(length @ 1..) = answers.read(&mut buffer).await {
+                            if swallowed.swap(false, Ordering::Relaxed) {
+                                return;
+                            }
+                            hears.write_all(&buffer[..length]).await.unwrap();
+                        }
+                    };
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = tokio::io::copy(&mut asks, &mut sends) => {}
+                        () = back => {}
                         () = frozen.notified() => std::future::pending().await,
                     }
                 });
             }
         });
-        Self { url, freeze }
+        Self { url, freeze, swallow }
     }
 }
 
@@ -169,6 +186,34 @@ async fn a_write_is_not_lost_on_a_connection_that_died_while_it_was_idle() {
     tokio::time::resume();
     let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
     assert!(backend.insert(&key(), Bytes::new(), end, now).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_never_sent_again() {
+    let server = RedisServer::start();
+    let forwarder = Forwarder::start(&server).await;
+    let backend = RedisBackend::open(&forwarder.url, PREFIX).unwrap();
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    let swallow = || forwarder.swallow.store(true, Ordering::Relaxed);
+    // Every script is known by then.
+    assert_heals(&backend).await;
+    backend.swap(&key(), Version::FIRST, Bytes::new(), end, now).await.unwrap();
+
+    swallow();
+    let insert = backend.insert(&key(), Bytes::new(), end, now).await;
+    assert!(matches!(insert, Err(StoreError::Unavailable(_))), "{insert:?}");
+    // A connection that is there again; that a read's answer is lost is not seen.
+    backend.ping().await.unwrap();
+    swallow();
+    assert_eq!(backend.get(&key(), now).await.unwrap().unwrap().version, Version::FIRST);
+    swallow();
+    let swap = backend.swap(&key(), Version::FIRST, Bytes::new(), end, now).await;
+    assert!(matches!(swap, Err(StoreError::Unavailable(_))), "{swap:?}");
+    assert_eq!(backend.get(&key(), now).await.unwrap().unwrap().version, Version(2));
+    swallow();
+    let take = backend.take(&key(), now).await;
+    assert!(matches!(take, Err(StoreError::Unavailable(_))), "{take:?}");
+    assert!(backend.get(&key(), now).await.unwrap().is_none());
 }
 
 #[tokio::test]

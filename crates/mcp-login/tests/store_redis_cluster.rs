@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mcp_login::store::backend::{Backend, Key, Swap, Version};
+use mcp_login::store::backend::{Backend, Key, StoreError, Swap, Version};
 use mcp_login::store::options::StoreOptions;
 use mcp_login::store::{conformance, redis::RedisBackend};
 use mcp_login_testkit::redis_cluster::RedisCluster;
@@ -22,11 +22,11 @@ fn open(cluster: &RedisCluster) -> Arc<dyn Backend> {
     Arc::new(RedisBackend::open(&cluster.url(), PREFIX).unwrap())
 }
 
-/// A key whose slot this node owned at first.
-fn key_at(cluster: &RedisCluster, node: u16) -> Key {
+/// A key whose slot this node owned at first, as another says that is asked.
+fn key_at(cluster: &RedisCluster, asked: usize, node: u16) -> Key {
     let slots = node * 5461..(node + 1) * 5461;
     let mut keys = (0..).map(|n| Key::new("at", &format!("{n}")));
-    keys.find(|key| slots.contains(&cluster.slot(&format!("{PREFIX}{}", key.as_str())))).unwrap()
+    keys.find(|key| slots.contains(&cluster.slot(asked, &format!("{PREFIX}{}", key.as_str())))).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -61,7 +61,7 @@ async fn a_login_with_few_rights_is_enough() {
         assert_eq!(set, Reply::Status("OK".to_owned()));
     }
     let wrong = RedisBackend::open(&cluster.url().replace("//", "//mcp:hunter2@"), PREFIX).unwrap();
-    assert_unavailable(&wrong, &key_at(&cluster, 0)).await;
+    assert_unavailable(&wrong, &key_at(&cluster, 0, 0)).await;
     assert!(!format!("{:?}", wrong.ping().await).contains("hunter2"));
     let backend = RedisBackend::open(&cluster.url().replace("//", "//mcp:p%40ss@"), PREFIX).unwrap();
     assert_returns(&backend).await;
@@ -77,6 +77,7 @@ async fn a_failover_under_writes_is_followed() {
     replicated(&cluster.nodes()[0], &cluster.nodes()[3]).await;
     cluster.nodes_mut()[0].stop();
     let (begun, before) = (Instant::now(), load.acknowledged());
+    assert_reads(&*backend, &key_at(&cluster, 1, 0)).await;
     assert_returns(&*backend).await;
     println!("ready {:?} after its master was killed", begun.elapsed());
     assert_eq!(cluster.masters(), [1, 2, 3]);
@@ -86,6 +87,46 @@ async fn a_failover_under_writes_is_followed() {
     cluster.wait_until_whole();
     assert_returns(&*backend).await;
     load.finish(&*backend, &promised, &before).await;
+}
+
+/// Calls alone find out; nobody asks whether it is ready.
+async fn assert_reads(backend: &dyn Backend, key: &Key) {
+    let begun = Instant::now();
+    while let Err(error) = backend.get(key, now()).await {
+        assert!(begun.elapsed() < outage::FAILOVER_BOUND, "it does not return: {error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_master_knew_that_hung_is_never_read_again() {
+    let cluster = RedisCluster::start(3, 1);
+    let (busy, idle) = (open(&cluster), open(&cluster));
+    let key = key_at(&cluster, 1, 0);
+    assert!(busy.insert(&key, Bytes::from_static(b"old"), end(), now()).await.unwrap());
+    assert!(idle.get(&key, now()).await.unwrap().is_some());
+    replicated(&cluster.nodes()[0], &cluster.nodes()[3]).await;
+
+    cluster.nodes()[0].pause();
+    let begun = Instant::now();
+    assert!(matches!(busy.get(&key, now()).await, Err(StoreError::Unavailable(_))));
+    assert!(begun.elapsed() < outage::BOUND);
+    assert_reads(&*busy, &key).await;
+    assert_returns(&*busy).await;
+    println!("ready {:?} after its master began to hang", begun.elapsed());
+    let swap = busy.swap(&key, Version::FIRST, Bytes::from_static(b"new"), end(), now()).await.unwrap();
+    assert_eq!(swap, Swap::Done(Version(2)));
+    // Nothing is asked of the idle one, and still it has to know: it asks the masters every second.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+
+    cluster.nodes()[0].resume();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) {
+        for backend in [&busy, &idle] {
+            let read = backend.get(&key, now()).await.unwrap().expect("it is there");
+            assert_eq!(read.value, "new");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -109,7 +150,7 @@ async fn a_planned_failover_loses_nothing() {
 async fn a_node_that_hangs_is_unavailable_and_the_others_are_not() {
     let cluster = RedisCluster::start_with(3, 0, || vec!["cluster-require-full-coverage no".to_owned()]);
     let backend = open(&cluster);
-    let keys = [0, 1, 2].map(|node| key_at(&cluster, node));
+    let keys = [0, 1, 2].map(|node| key_at(&cluster, 0, node));
     assert_returns(&*backend).await;
     cluster.nodes()[1].pause();
     for _ in 0..2 {
@@ -136,7 +177,7 @@ async fn without_one_of_three_it_is_not_ready() {
     let mut cluster = RedisCluster::start(3, 0);
     let backend = open(&cluster);
     assert_returns(&*backend).await;
-    let key = key_at(&cluster, 2);
+    let key = key_at(&cluster, 0, 2);
     cluster.nodes_mut()[2].stop();
     assert_unavailable(&*backend, &key).await;
     assert_unavailable(&*open(&cluster), &key).await;
@@ -166,7 +207,7 @@ async fn slots_move_while_they_are_used() {
     let cluster = RedisCluster::start(3, 0);
     let backend = open(&cluster);
     let stop = Arc::new(AtomicBool::new(false));
-    let keys = [0, 1, 2].map(|node| key_at(&cluster, node));
+    let keys = [0, 1, 2].map(|node| key_at(&cluster, 0, node));
     let counted = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
     let mut tasks = tokio::task::JoinSet::new();
     for (key, counted) in keys.iter().zip(&counted) {
@@ -181,7 +222,7 @@ async fn slots_move_while_they_are_used() {
     };
     // There and back again, so that each of the three steps is met on each node.
     for (n, key) in keys.iter().enumerate() {
-        let slot = cluster.slot(&format!("{PREFIX}{}", key.as_str()));
+        let slot = cluster.slot(0, &format!("{PREFIX}{}", key.as_str()));
         for (from, to) in [(n, (n + 1) % 3), ((n + 1) % 3, n)] {
             go_on(n).await;
             cluster.begin_to_move(slot, from, to);

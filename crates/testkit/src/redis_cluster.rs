@@ -131,10 +131,10 @@ impl RedisCluster {
         self.nodes[node].text(&["CLUSTER", "MYID"])
     }
 
-    /// The slot of a key, as Redis says.
+    /// The slot of a key, as this node says.
     #[must_use]
-    pub fn slot(&self, key: &str) -> u16 {
-        match self.nodes[0].query(&["CLUSTER", "KEYSLOT", key]) {
+    pub fn slot(&self, asked: usize, key: &str) -> u16 {
+        match self.nodes[asked].query(&["CLUSTER", "KEYSLOT", key]) {
             Reply::Integer(slot) => u16::try_from(slot).expect("a slot"),
             other => panic!("CLUSTER KEYSLOT gave {other:?}"),
         }

@@ -4,6 +4,7 @@
 //! happened, so it is followed; a command whose answer is lost is not sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redis::Value;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use super::address::{Access, Address};
 use super::failure::Failure;
-use super::news::News;
+use super::news::{News, WATCH};
 use super::node::{Command, Node, Role};
 use super::route::ask_all;
 use super::slots::{SLOTS, View, slot_of, text, works};
@@ -30,6 +31,7 @@ pub(super) struct Cluster {
     options: StoreOptions,
     map: RwLock<Map>,
     news: News,
+    watched: AtomicBool,
 }
 
 #[derive(Default)]
@@ -51,7 +53,14 @@ impl Cluster {
             .iter()
             .map(|seed| Arc::new(Node::new(seed.clone(), access.clone(), Role::Any, options)))
             .collect();
-        Self { seeds, access, options: options.clone(), map: RwLock::default(), news: News::default() }
+        Self {
+            seeds,
+            access,
+            options: options.clone(),
+            map: RwLock::default(),
+            news: News::default(),
+            watched: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn seeds(&self) -> &[Arc<Node>] {
@@ -72,6 +81,7 @@ impl Cluster {
         command: &Command,
         deadline: Instant,
     ) -> Result<Value, Failure> {
+        self.watch();
         let slot = slot_of(key);
         let mut node = self.owner(slot, deadline).await?;
         let mut asking = false;
@@ -93,6 +103,23 @@ impl Cluster {
             }
         }
         Err(Failure::NotNow("the nodes of the Cluster send it to and fro".to_owned()))
+    }
+
+    /// Asks every second, from the first call on, as long as the store is there: a master that was replaced while it hung
+    /// would for a moment answer from the past.
+    fn watch(self: &Arc<Self>) {
+        if self.watched.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (weak, timeout) = (Arc::downgrade(self), self.options.timeout);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(WATCH).await;
+                let Some(this) = weak.upgrade() else { return };
+                // If nobody answers, the calls say so.
+                let _ = this.learn(Instant::now() + timeout).await;
+            }
+        });
     }
 
     async fn owner(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Node>, Failure> {

@@ -8,6 +8,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::Failure;
 
+/// How often they are asked while all is well.
+pub(super) const WATCH: Duration = Duration::from_secs(1);
+
 /// At most this often.
 const PAUSE: Duration = Duration::from_millis(100);
 

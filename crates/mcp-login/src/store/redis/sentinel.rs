@@ -6,21 +6,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use redis::Value;
 use tokio::time::Instant;
 
 use super::address::{Access, Address};
 use super::failure::Failure;
-use super::news::News;
+use super::news::{News, WATCH};
 use super::node::{Command, Node, Role};
 use super::route::ask_all;
 use super::slots::text;
 use crate::store::options::StoreOptions;
-
-/// How often the sentinels are asked while all is well.
-const WATCH: Duration = Duration::from_secs(1);
 
 pub(super) struct Sentinel {
     sentinels: Vec<Arc<Node>>,
