@@ -1,9 +1,11 @@
 //! Records in Redis or Valkey, shared by every node: `redis://` and, with TLS, `rediss://`.
 
+mod invalidation;
 mod link;
 mod script;
 
 use std::fmt::{self, Debug};
+use std::sync::Weak;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,10 +13,12 @@ use bytes::Bytes;
 use mcp_login_core::Timestamp;
 use redis::ConnectionAddr;
 
+use self::invalidation::Invalidation;
 use self::link::Link;
 use self::script::Scripts;
 use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
 use super::layout;
+use super::watch::{Coherence, Watcher};
 
 /// Redis keeps a record this much longer than it lives, so that Redis' clock never ends one.
 const SLACK: Duration = Duration::from_secs(60);
@@ -158,6 +162,19 @@ impl Backend for RedisBackend {
     async fn ping(&self) -> Result<(), StoreError> {
         let command = redis::cmd("PING");
         self.link.run(async |mut redis| command.query_async(&mut redis).await).await
+    }
+
+    /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again.
+    fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
+        let prefix = format!("{}{kind}:", self.prefix);
+        let invalidation = Invalidation::new(self.link.client(), prefix, watcher);
+        match (tokio::runtime::Handle::try_current(), invalidation) {
+            (Ok(runtime), Ok(invalidation)) => {
+                runtime.spawn(invalidation.run());
+                Coherence::Pushed
+            }
+            _ => Coherence::None,
+        }
     }
 }
 

@@ -73,6 +73,11 @@ impl Link {
         Ok((Self { client, current: Mutex::default() }, address))
     }
 
+    /// For connections of one's own.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Sends a command once. Only a script that Redis does not know yet (it has run nothing then) is sent again, by
     /// [`redis::Script`].
     pub(super) async fn run<T>(
