@@ -445,7 +445,7 @@ async fn memory_is_bounded_by_number_and_by_bytes() {
     for length in [10, 20_000] {
         let settings = VerificationCache { entries: ENTRIES, ..VerificationCache::default() };
         let setting = setting_with(Coherence::Direct, settings);
-        for _ in 0..10 * ENTRIES {
+        for _ in 0..3 * ENTRIES {
             let (id, now) = (GrantId::new(setting.clock.now()), setting.clock.now());
             setting.store.insert_grant(&id, &grant(1, length, now), now).await.unwrap();
             setting.assert_good(&id).await;
