@@ -132,16 +132,19 @@ async fn a_call_with_a_known_token_asks_redis_nothing() {
 async fn a_revocation_is_seen_when_the_connection_that_tells_of_it_has_just_broken_and_when_it_is_back() {
     let nodes = Nodes::start().await;
     for _ in 0..5 {
-        let (early, late) = (nodes.log_in().await, nodes.log_in().await);
+        let (early, between, late) = (nodes.log_in().await, nodes.log_in().await, nodes.log_in().await);
         let tracking = nodes.tracking();
         assert_eq!(tracking.len(), 2);
         for id in &tracking {
             assert_eq!(nodes.redis.query(&["CLIENT", "KILL", "ID", id]), Reply::Integer(1));
         }
+        nodes.revoke(&between).await;
         nodes.assert_revocation_is_seen(&early, "just after it broke").await;
         let is_back = async || nodes.tracking().iter().filter(|id| !tracking.contains(id)).count() == 2;
         until(BOUND, "the connection does not come back", is_back).await;
         nodes.assert_revocation_is_seen(&late, "just after it came back").await;
+        let refused = nodes.at_second.call("/mcp", &between.access).await;
+        assert_eq!(refused.status(), 401, "nobody told of it while it was broken");
         nodes.changes_are_told().await;
     }
 }

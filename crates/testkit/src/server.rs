@@ -95,7 +95,7 @@ impl TestServer {
     pub async fn start_node(&self, options: Options) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        serve(listener, auth_server(&self.url, options, &self.clock, &self.upstream).await, echoes);
+        serve(listener, &auth_server(&self.url, options, &self.clock, &self.upstream).await, echoes);
         address
     }
 
@@ -106,7 +106,7 @@ impl TestServer {
         let (clock, upstream) = (MockClock::new(), FakeUpstream::start().await);
         let upstream_clock = clock.clone();
         upstream.set_now(move || mcp_login::clock::Clock::now(&upstream_clock));
-        serve(listener, auth_server(&url, options, &clock, &upstream).await, servers);
+        serve(listener, &auth_server(&url, options, &clock, &upstream).await, servers);
         Self { url, clock, upstream }
     }
 
@@ -151,8 +151,8 @@ async fn auth_server(url: &str, options: Options, clock: &MockClock, upstream: &
     builder.build().await.unwrap()
 }
 
-fn serve(listener: TcpListener, auth: AuthServer, servers: impl FnOnce(&AuthServer) -> Router) {
-    let app = servers(&auth).merge(auth.router());
+fn serve(listener: TcpListener, auth: &AuthServer, servers: impl FnOnce(&AuthServer) -> Router) {
+    let app = servers(auth).merge(auth.router());
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
 }

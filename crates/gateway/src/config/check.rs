@@ -35,6 +35,7 @@ fn fits(value: &mut Value, kind: Kind, path: &str, faults: &mut Faults) -> bool 
     match kind {
         Kind::Text => value.is_str(),
         Kind::Bool => value.is_bool(),
+        Kind::Number => value.is_integer(),
         Kind::Texts => is_texts(value),
         Kind::TextOrTexts => value.is_str() || is_texts(value),
         Kind::Secret => value.is_str() || value.as_table().is_some_and(|place| is_place(place, path, faults)),

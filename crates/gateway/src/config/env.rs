@@ -173,6 +173,9 @@ fn whole(kind: Kind, value: &str) -> Result<Value, String> {
             "false" => Ok(Value::Boolean(false)),
             _ => Err("write true or false".to_owned()),
         },
+        Kind::Number => {
+            value.parse().map(Value::Integer).map_err(|_| "write a whole number, such as 2".to_owned())
+        }
         Kind::TextByName | Kind::TextsByName | Kind::ValuesByName | Kind::Opaque => inline_table(value),
         _ => Ok(Value::String(value.to_owned())),
     }

@@ -61,6 +61,8 @@ pub enum SecretPlace {
 pub struct Store {
     pub url: Option<Secret>,
     pub key_prefix: Option<String>,
+    pub cache_entries: Option<i64>,
+    pub outage_grace: Option<String>,
 }
 
 /// `[upstream]` and `[upstreams.NAME]`

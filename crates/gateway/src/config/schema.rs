@@ -7,6 +7,8 @@ pub(super) enum Kind {
     Text,
     /// `true` or `false`.
     Bool,
+    /// A whole number.
+    Number,
     /// A list of strings.
     Texts,
     /// A string or a list of strings.
@@ -58,7 +60,12 @@ pub(super) static ROOT: &[Key] = &[
     key("mcp", Kind::Sections(MCP)),
 ];
 
-static STORE: &[Key] = &[key("url", Kind::Secret), key("key_prefix", Kind::Text)];
+static STORE: &[Key] = &[
+    key("url", Kind::Secret),
+    key("key_prefix", Kind::Text),
+    key("cache_entries", Kind::Number),
+    key("outage_grace", Kind::Text),
+];
 
 static UPSTREAM: &[Key] = &[
     key("provider", Kind::Text),
@@ -146,6 +153,7 @@ impl Kind {
         match self {
             Self::Text => "a string in quotes",
             Self::Bool => "true or false without quotes",
+            Self::Number => "a whole number",
             Self::Texts => "a list of strings, such as [\"a\", \"b\"]",
             Self::TextOrTexts => "a string or a list of strings",
             Self::Secret => "\"the secret\", { env = \"NAME\" } or { file = \"path\" }",

@@ -1,8 +1,12 @@
 //! `[store]`: where grants are kept.
 
+use std::time::Duration;
+
 use mcp_login::core::Secret;
+use mcp_login::settings::VerificationCache;
 
 use super::Context;
+use crate::config::duration::parse;
 use crate::config::fault::Faults;
 use crate::config::secret;
 
@@ -13,11 +17,16 @@ pub struct StoreConfig {
     pub url: Secret,
     /// What every key begins with, on Redis.
     pub key_prefix: String,
+    /// What is kept in memory of what is in it.
+    pub cache: VerificationCache,
 }
 
 const DEFAULT_URL: &str = "file:mcp-login.db";
 const DEFAULT_PREFIX: &str = "mcp-login:";
 const KEY: &str = "store.url";
+/// Four gigabytes.
+const MAX_ENTRIES: usize = 1_000_000;
+const MAX_GRACE: Duration = Duration::from_secs(60 * 60);
 /// How the variables of hosted Upstash stores are called; both of a pair are needed to use one.
 const UPSTASH: [(&str, &str); 2] =
     [("KV_REST_API_URL", "KV_REST_API_TOKEN"), ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")];
@@ -33,6 +42,7 @@ pub(super) fn judge(
     {
         faults.push("store.key_prefix", "at most 64 of the characters A-Z a-z 0-9 : _ - . { }");
     }
+    let cache = cache(raw.cache_entries, raw.outage_grace, faults);
     let url = match raw.url {
         Some(url) => secret::fetch(url, context.places, KEY, faults).map(|url| (KEY.to_owned(), url)),
         None if faults.concerns(KEY) => None,
@@ -46,7 +56,25 @@ pub(super) fn judge(
     if url.expose_secret() == "memory:" {
         faults.warn(key, "everybody has to log in again after a restart");
     }
-    Some(StoreConfig { url, key_prefix })
+    Some(StoreConfig { url, key_prefix, cache })
+}
+
+/// The default stands in for a faulty one, so that what else is wrong is said as well.
+fn cache(entries: Option<i64>, grace: Option<String>, faults: &mut Faults) -> VerificationCache {
+    let mut cache = VerificationCache::default();
+    if let Some(entries) = entries {
+        match usize::try_from(entries).ok().filter(|entries| *entries <= MAX_ENTRIES) {
+            Some(entries) => cache.entries = entries,
+            None => faults.push("store.cache_entries", format!("not a number from 0 to {MAX_ENTRIES}")),
+        }
+    }
+    if let Some(grace) = grace {
+        match parse(&grace).filter(|grace| *grace <= MAX_GRACE) {
+            Some(grace) => cache.grace = grace,
+            None => faults.push("store.outage_grace", "not a duration from \"0s\" to \"1h\""),
+        }
+    }
+    cache
 }
 
 /// What hosting platforms set, when the file names no store.

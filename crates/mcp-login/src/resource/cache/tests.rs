@@ -348,7 +348,7 @@ async fn an_entry_is_read_anew_after_a_while() {
     let setting = setting(Coherence::Direct);
     let id = setting.log_in().await;
     setting.assert_good(&id).await;
-    setting.clock.advance(MAX_AGE - SECOND);
+    setting.clock.advance(MAX_AGE.checked_sub(SECOND).unwrap());
     assert_eq!(setting.reads_of_one_call(&id).await, 0);
     setting.clock.advance(SECOND);
     assert_eq!(setting.reads_of_one_call(&id).await, 1);
