@@ -26,6 +26,7 @@ fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
     let mut builder = AuthServer::builder(config.public_url.as_str())
         .upstream(upstream(&config.upstream)?)
         .lifetimes(config.lifetimes)
+        .verification_cache(config.store.cache)
         .access(config.access.clone())
         .registration(config.clients.registration)
         .metadata_documents(config.clients.metadata_documents)

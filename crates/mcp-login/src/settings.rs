@@ -145,6 +145,37 @@ impl RateLimits {
     }
 }
 
+/// What is kept in memory of the logins that are in use: `cache_entries` and `outage_grace` of `[store]`.
+///
+/// The store tells of changes, so what is kept is what the store holds: a call with a token that was seen before asks
+/// nobody, and a revoked token is refused at once, on other nodes within a second. When the connection that tells of
+/// changes breaks, nothing in memory is believed any more after at most 2.5 seconds, until it is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerificationCache {
+    /// How many logins are kept at most, of 4 KiB on average; fewer when they are larger. A usual one has one or two. With
+    /// 0 there is no cache, and no grace either.
+    pub entries: usize,
+    /// How long a token that was good goes on being so while the store cannot be reached, from the moment at which the
+    /// store last confirmed it. Nothing can be revoked in this time; tokens with a DPoP proof do not go on, because the
+    /// store has to know the proof. With 0 they all end with the store.
+    pub grace: Duration,
+}
+
+impl Default for VerificationCache {
+    fn default() -> Self {
+        Self { entries: 10_000, grace: Duration::from_secs(60) }
+    }
+}
+
+impl VerificationCache {
+    /// What does not fit, each with the key to change.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let too_long = self.grace > Duration::from_secs(60 * 60);
+        too_long.then(|| "store.outage_grace: may be one hour".to_owned()).into_iter().collect()
+    }
+}
+
 /// Who may finish a login: `[access]` of the configuration. Empty lists let in whoever the upstream lets in; each
 /// list that is not empty has to be met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use mcp_login::settings::{AccessRule, Lifetimes, RateLimits, StaticClient};
+use mcp_login::settings::{AccessRule, Lifetimes, RateLimits, StaticClient, VerificationCache};
 use mcp_login::upstream::TrustedIssuer;
 use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
 use serde_json::json;
@@ -43,6 +43,8 @@ pub struct Options {
     pub metadata_document_hosts: Vec<String>,
     /// The clients that are set up by hand.
     pub static_clients: Vec<StaticClient>,
+    /// What is kept in memory.
+    pub verification_cache: VerificationCache,
 }
 
 impl Options {
@@ -61,6 +63,7 @@ impl Options {
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
             static_clients: Vec::new(),
+            verification_cache: VerificationCache::default(),
         }
     }
 }
@@ -84,12 +87,16 @@ impl TestServer {
 
     /// Starts one. `/mcp` needs a user, `/lazy` lets anybody discover; both answer with what they know of the caller.
     pub async fn with(options: Options) -> Self {
-        let echo = |path: &str| Router::new().route(path, axum::routing::any(echo));
-        Self::around(options, |auth| {
-            let required = echo("/mcp").route_layer(auth.protect("/mcp").unwrap());
-            required.merge(echo("/lazy").route_layer(auth.protect("/lazy").unwrap()))
-        })
-        .await
+        Self::around(options, echoes).await
+    }
+
+    /// Starts another node of the same service, with the same clock and upstream, and gives the address that leads to it
+    /// alone.
+    pub async fn start_node(&self, options: Options) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        serve(listener, &auth_server(&self.url, options, &self.clock, &self.upstream).await, echoes);
+        address
     }
 
     /// Starts one around these MCP servers.
@@ -99,33 +106,7 @@ impl TestServer {
         let (clock, upstream) = (MockClock::new(), FakeUpstream::start().await);
         let upstream_clock = clock.clone();
         upstream.set_now(move || mcp_login::clock::Clock::now(&upstream_clock));
-        let mut builder = AuthServer::builder(&url)
-            .upstream(upstream.oidc())
-            .store(options.store)
-            .resource(Resource::new("/mcp").scopes(["mcp", "mcp:write"]).name("Echo"))
-            .resource(Resource::new("/lazy").access(Access::Lazy).public_tools(["about"]))
-            .lifetimes(options.lifetimes)
-            .access(options.access)
-            .registration(options.registration)
-            .redirect_hosts(options.redirect_hosts)
-            .rate_limits(options.rate_limits)
-            .metadata_documents(options.metadata_documents)
-            .metadata_document_hosts(options.metadata_document_hosts)
-            .clock(Arc::new(clock.clone()));
-        for client in options.static_clients {
-            builder = builder.client(client);
-        }
-        let upstreams_own = options.trust_upstream.then(|| TrustedIssuer::new(upstream.issuer()));
-        for issuer in options.trusted_issuers.into_iter().chain(upstreams_own) {
-            builder = builder.trusted_issuer(issuer);
-        }
-        if let Some(name) = options.client_address_header {
-            builder = builder.client_address_header(name);
-        }
-        let auth = builder.build().await.unwrap();
-        let app = servers(&auth).merge(auth.router());
-        let service = app.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        serve(listener, &auth_server(&url, options, &clock, &upstream).await, servers);
         Self { url, clock, upstream }
     }
 
@@ -133,6 +114,47 @@ impl TestServer {
     pub fn mcp(&self) -> String {
         format!("{}/mcp", self.url)
     }
+}
+
+/// `/mcp` needs a user, `/lazy` lets anybody discover.
+fn echoes(auth: &AuthServer) -> Router {
+    let echo = |path: &str| Router::new().route(path, axum::routing::any(echo));
+    let required = echo("/mcp").route_layer(auth.protect("/mcp").unwrap());
+    required.merge(echo("/lazy").route_layer(auth.protect("/lazy").unwrap()))
+}
+
+async fn auth_server(url: &str, options: Options, clock: &MockClock, upstream: &FakeUpstream) -> AuthServer {
+    let mut builder = AuthServer::builder(url)
+        .upstream(upstream.oidc())
+        .store(options.store)
+        .resource(Resource::new("/mcp").scopes(["mcp", "mcp:write"]).name("Echo"))
+        .resource(Resource::new("/lazy").access(Access::Lazy).public_tools(["about"]))
+        .lifetimes(options.lifetimes)
+        .access(options.access)
+        .registration(options.registration)
+        .redirect_hosts(options.redirect_hosts)
+        .rate_limits(options.rate_limits)
+        .verification_cache(options.verification_cache)
+        .metadata_documents(options.metadata_documents)
+        .metadata_document_hosts(options.metadata_document_hosts)
+        .clock(Arc::new(clock.clone()));
+    for client in options.static_clients {
+        builder = builder.client(client);
+    }
+    let upstreams_own = options.trust_upstream.then(|| TrustedIssuer::new(upstream.issuer()));
+    for issuer in options.trusted_issuers.into_iter().chain(upstreams_own) {
+        builder = builder.trusted_issuer(issuer);
+    }
+    if let Some(name) = options.client_address_header {
+        builder = builder.client_address_header(name);
+    }
+    builder.build().await.unwrap()
+}
+
+fn serve(listener: TcpListener, auth: &AuthServer, servers: impl FnOnce(&AuthServer) -> Router) {
+    let app = servers(auth).merge(auth.router());
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
 }
 
 /// What an MCP server behind the layer sees.

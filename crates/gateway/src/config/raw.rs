@@ -64,6 +64,8 @@ pub struct Store {
     pub timeout: Option<String>,
     pub connect_timeout: Option<String>,
     pub connections: Option<i64>,
+    pub cache_entries: Option<i64>,
+    pub outage_grace: Option<String>,
 }
 
 /// `[upstream]` and `[upstreams.NAME]`

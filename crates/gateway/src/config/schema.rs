@@ -66,6 +66,8 @@ static STORE: &[Key] = &[
     key("timeout", Kind::Text),
     key("connect_timeout", Kind::Text),
     key("connections", Kind::Number),
+    key("cache_entries", Kind::Number),
+    key("outage_grace", Kind::Text),
 ];
 
 static UPSTREAM: &[Key] = &[

@@ -345,6 +345,8 @@ key_prefix = "mcp-login:"
 timeout = "2s"
 connect_timeout = "2s"
 connections = 1
+cache_entries = 10000
+outage_grace = "60s"
 [upstream]
 provider = "github"
 client_id = "id"

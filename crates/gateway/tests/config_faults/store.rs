@@ -63,3 +63,21 @@ fn limits_of_the_store() {
         one_fault(&limits(&format!("{key} = {bad}")), &format!("store.{key}"));
     }
 }
+
+#[test]
+fn what_is_kept_of_the_store_in_memory() {
+    let lines = |lines: &str| with("[[mcp]]", &format!("[store]\n{lines}\n[[mcp]]"));
+    let cache = |text: &str| check(&lines(text)).unwrap().config.store.cache;
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!((cache("").entries, cache("").grace), (10_000, seconds(60)));
+    let chosen = cache("cache_entries = 500\noutage_grace = \"5m\"");
+    assert_eq!((chosen.entries, chosen.grace), (500, seconds(300)));
+    let off = cache("cache_entries = 0\noutage_grace = \"0s\"");
+    assert_eq!((off.entries, off.grace), (0, seconds(0)));
+    for bad in ["-1", "1_000_001", "\"10\""] {
+        one_fault(&lines(&format!("cache_entries = {bad}")), "store.cache_entries");
+    }
+    for bad in ["\"2h\"", "\"60\"", "60"] {
+        one_fault(&lines(&format!("outage_grace = {bad}")), "store.outage_grace");
+    }
+}

@@ -1,6 +1,7 @@
 //! What stands before the MCP server: who may call what, and who is calling.
 
 mod access;
+mod cache;
 mod caller;
 mod challenge;
 mod layer;
@@ -9,6 +10,7 @@ mod upstream_token;
 mod verify;
 
 pub use access::{Access, Resource};
+pub(crate) use cache::GrantCache;
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
 pub(crate) use challenge::Challenge;
 pub(crate) use layer::Protection;

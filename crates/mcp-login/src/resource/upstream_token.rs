@@ -47,6 +47,20 @@ pub(super) struct UpstreamTokens {
     key: Arc<DataKey>,
 }
 
+/// Why the token that a grant holds is not to be given out.
+enum Unusable {
+    /// It ends, or has ended: it can be refreshed.
+    Stale,
+    /// There is none to be had.
+    Never(UpstreamTokenError),
+}
+
+impl<E: Into<UpstreamTokenError>> From<E> for Unusable {
+    fn from(error: E) -> Self {
+        Self::Never(error.into())
+    }
+}
+
 /// The grant as it was read, with its tokens opened.
 struct Opened {
     version: Version,
@@ -70,9 +84,10 @@ impl From<OpenError> for UpstreamTokenError {
 #[async_trait]
 impl UpstreamTokenSource for UpstreamTokens {
     async fn upstream_token(&self) -> Result<Secret, UpstreamTokenError> {
-        let opened = self.open().await?;
-        if !opened.tokens.is_stale(self.now()) {
-            return Ok(opened.tokens.access_token);
+        match self.verifier.grants.judge(&self.grant, |active| self.fresh(active)).await {
+            Ok(token) => return Ok(token),
+            Err(Unusable::Never(error)) => return Err(error),
+            Err(Unusable::Stale) => {}
         }
         let detached = self.clone();
         let refreshed = tokio::spawn(async move { detached.refresh().await }).await;
@@ -93,12 +108,22 @@ impl UpstreamTokens {
         let found = self.verifier.store.grant(&self.grant, self.now()).await?;
         let Some(found) = found else { return Err(UpstreamTokenError::LoginNeeded) };
         let Grant::Active(active) = found.record else { return Err(UpstreamTokenError::LoginNeeded) };
+        let tokens = self.tokens_of(&active)?;
+        Ok(Opened { version: found.version, active, tokens })
+    }
+
+    fn tokens_of(&self, active: &Active) -> Result<upstream::UpstreamTokens, UpstreamTokenError> {
         if active.login.upstream_ended {
             return Err(UpstreamTokenError::LoginNeeded);
         }
         let sealed = active.login.upstream_tokens.as_ref().ok_or(UpstreamTokenError::NoAccount)?;
-        let tokens = self.key.open(&self.grant, UPSTREAM_TOKENS_LABEL, sealed)?;
-        Ok(Opened { version: found.version, active, tokens })
+        Ok(self.key.open(&self.grant, UPSTREAM_TOKENS_LABEL, sealed)?)
+    }
+
+    /// The access token of this grant, if it is good for a while.
+    fn fresh(&self, active: Option<&Active>) -> Result<Secret, Unusable> {
+        let tokens = self.tokens_of(active.ok_or(UpstreamTokenError::LoginNeeded)?)?;
+        if tokens.is_stale(self.now()) { Err(Unusable::Stale) } else { Ok(tokens.access_token) }
     }
 
     async fn refresh(&self) -> Result<Secret, UpstreamTokenError> {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use mcp_login_core::Timestamp;
 use mcp_login_core::dpop::DpopError;
-use mcp_login_core::grant::{AccessToken, Active, Grant};
+use mcp_login_core::grant::{AccessToken, Active, SecretHash};
 use mcp_login_core::scope::Scopes;
 
+use super::cache::GrantCache;
 use super::caller::{Caller, CallerIdentity};
 use super::session::Sessions;
 use super::upstream_token::{Refreshes, UpstreamTokens};
@@ -16,10 +18,12 @@ use crate::store::backend::StoreError;
 use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind};
 use crate::upstream::Upstream;
 
-/// Verifies access tokens against the store: one read each, and a write for one that comes with a proof.
+/// Verifies access tokens against what is known of the store: at most one read each, and a write for one that comes with a
+/// proof.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     pub(super) store: Store,
+    pub(super) grants: Arc<GrantCache>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) refreshes: Refreshes,
@@ -55,9 +59,14 @@ impl From<ProofError> for VerifyError {
 }
 
 impl Verifier {
-    pub(crate) fn new(store: Store, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        grants: Arc<GrantCache>,
+        upstream: Arc<Upstream>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let sessions = Sessions::new(store.clone());
-        Self { store, upstream, clock, refreshes: Refreshes::default(), sessions }
+        Self { store, grants, upstream, clock, refreshes: Refreshes::default(), sessions }
     }
 
     /// The user behind a token, if it is one of ours, for this server, and covers these scopes. Nothing but an access
@@ -72,40 +81,59 @@ impl Verifier {
     ) -> Result<Caller, VerifyError> {
         let token = Handle::parse(HandleKind::Access, token)
             .ok_or(VerifyError::Invalid("not an access token of ours"))?;
-        let now = self.clock.now();
-        let found = self.store.grant(token.grant(), now).await?;
-        let found = found.ok_or(VerifyError::Invalid("its login has ended"))?;
-        let Grant::Active(active) = found.record else {
-            return Err(VerifyError::Invalid("its login is not finished"));
-        };
-        let access = active.access_token(token.hash(), now);
+        let asked = Asked { hash: token.hash(), token, proof, resource, scopes, now: self.clock.now() };
+        let (identity, key) = self
+            .grants
+            .judge(asked.token.grant(), |active| {
+                asked.of(active.ok_or(VerifyError::Invalid("its login has ended, or is not finished"))?)
+            })
+            .await?;
+        if let Some(proof) = proof {
+            proof.use_up(&self.store, asked.now).await?;
+        }
+        let tokens = UpstreamTokens::new(Arc::clone(self), asked.token.grant().clone(), key);
+        Ok(Caller::new(identity, Arc::new(tokens)))
+    }
+}
+
+/// A token, and what it is to be good for.
+struct Asked<'a> {
+    token: Handle,
+    hash: SecretHash,
+    proof: Option<&'a Proof>,
+    resource: &'a str,
+    scopes: &'a Scopes,
+    now: Timestamp,
+}
+
+impl Asked<'_> {
+    /// Who it is, if the token is one of this grant's and good for all that. Each time anew, whatever is in memory: the
+    /// time, the proof and what is asked for differ from call to call.
+    fn of(&self, active: &Active) -> Result<(CallerIdentity, DataKey), VerifyError> {
+        let access = active.access_token(self.hash, self.now);
         let access = access.ok_or(VerifyError::Invalid("expired, revoked or made up"))?;
-        check_binding(access, proof)?;
-        if active.login.resource != resource {
+        check_binding(access, self.proof)?;
+        let login = &active.login;
+        if login.resource != self.resource {
             return Err(VerifyError::Invalid("it is for another server"));
         }
-        if !access.scope.covers(scopes) {
+        if !access.scope.covers(self.scopes) {
             return Err(VerifyError::InsufficientScope);
         }
-        let key = DataKey::unwrap(&token, &access.wrapped_key).map_err(StoreError::from)?;
-        let claims = key.open(token.grant(), CLAIMS_LABEL, &active.login.claims).map_err(StoreError::from)?;
-        if let Some(proof) = proof {
-            proof.use_up(&self.store, now).await?;
-        }
-        let scopes = access.scope.clone();
-        let Active { login, .. } = *active;
+        let key = DataKey::unwrap(&self.token, &access.wrapped_key).map_err(StoreError::from)?;
+        let claims = key.open(self.token.grant(), CLAIMS_LABEL, &login.claims).map_err(StoreError::from)?;
+        let user = login.user.clone();
         let identity = CallerIdentity {
-            subject: login.user.subject,
-            email: login.user.email,
-            name: login.user.name,
-            preferred_username: login.user.preferred_username,
+            subject: user.subject,
+            email: user.email,
+            name: user.name,
+            preferred_username: user.preferred_username,
             claims,
-            client_id: login.client_id,
-            scopes,
-            resource: login.resource,
+            client_id: login.client_id.clone(),
+            scopes: access.scope.clone(),
+            resource: login.resource.clone(),
         };
-        let tokens = UpstreamTokens::new(Arc::clone(self), token.grant().clone(), key);
-        Ok(Caller::new(identity, Arc::new(tokens)))
+        Ok((identity, key))
     }
 }
 

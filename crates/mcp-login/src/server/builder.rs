@@ -16,8 +16,10 @@ use crate::client::{Clients, ConfiguredClients, KeySets, MetadataDocuments};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::AuthorizationServer;
 use crate::endpoint::rate_limit::AddressLimits;
-use crate::resource::{Challenge, Protection, Resource, Verifier};
-use crate::settings::{AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings, StaticClient};
+use crate::resource::{Challenge, GrantCache, Protection, Resource, Verifier};
+use crate::settings::{
+    AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings, StaticClient, VerificationCache,
+};
 use crate::store::Store;
 use crate::upstream::{TrustedIssuer, Upstream};
 
@@ -39,6 +41,7 @@ pub struct AuthServerBuilder {
     redirect_schemes: Vec<String>,
     registration: bool,
     rate_limits: RateLimits,
+    verification_cache: VerificationCache,
     client_address_header: Option<HeaderName>,
     metadata_documents: bool,
     metadata_document_hosts: Vec<String>,
@@ -61,6 +64,7 @@ impl AuthServerBuilder {
             redirect_schemes: known.redirect_schemes.clone(),
             registration: true,
             rate_limits: RateLimits::default(),
+            verification_cache: VerificationCache::default(),
             client_address_header: None,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
@@ -138,6 +142,13 @@ impl AuthServerBuilder {
         self
     }
 
+    /// What is kept in memory of the logins that are in use, and for how long they outlive the store.
+    #[must_use]
+    pub const fn verification_cache(mut self, cache: VerificationCache) -> Self {
+        self.verification_cache = cache;
+        self
+    }
+
     /// The header in which a proxy tells the client's address: `X-Forwarded-For`, `X-Real-IP` and the like. Of several
     /// addresses the last counts, which the nearest proxy has added. `Forwarded` (RFC 7239) is not read.
     ///
@@ -192,6 +203,7 @@ impl AuthServerBuilder {
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.lifetimes.faults();
         faults.extend(self.rate_limits.faults());
+        faults.extend(self.verification_cache.faults());
         if self.client_address_header == Some(FORWARDED) {
             faults.push(
                 "client_address_header: Forwarded is not read; name X-Forwarded-For or the like".into(),
@@ -230,7 +242,9 @@ impl AuthServerBuilder {
             return Err(BuildError(with_missing(faults)));
         };
         let upstream = Arc::new(upstream);
-        let verifier = Arc::new(Verifier::new(store.clone(), Arc::clone(&upstream), Arc::clone(&self.clock)));
+        let grants = GrantCache::new(store.clone(), Arc::clone(&self.clock), self.verification_cache);
+        let verifier = Verifier::new(store.clone(), grants, Arc::clone(&upstream), Arc::clone(&self.clock));
+        let verifier = Arc::new(verifier);
         let protections = self.resources.iter().zip(&resources.0).map(|(resource, settings)| {
             (resource.path.clone(), Arc::new(protection(&verifier, &public_url, resource, settings)))
         });

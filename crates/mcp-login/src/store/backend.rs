@@ -1,10 +1,13 @@
 //! The trait that every place to keep records implements.
 
 use std::fmt::{self, Debug};
+use std::sync::Weak;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use mcp_login_core::Timestamp;
+
+use super::watch::{Coherence, Watcher};
 
 /// The name of one record: `kind:id`, at most 200 bytes of `[a-zA-Z0-9:_-]`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +20,18 @@ impl Key {
         Self(format!("{kind}:{id}"))
     }
 
+    /// What kind of record it names.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    /// Which record of its kind.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.split_once(':').map(|(_, id)| id).unwrap_or_default()
+    }
+
     /// As it is written in the store (after a backend's own prefix).
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -27,7 +42,7 @@ impl Key {
 /// Only the kind is shown: an id is half of a handle that clients hold.
 impl Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:…", self.0.split(':').next().unwrap_or_default())
+        write!(f, "{}:…", self.kind())
     }
 }
 
@@ -128,4 +143,10 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Whether the store answers at all, for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Tells the watcher, for as long as it lives, of every change to records of this kind, whoever makes it, and says what
+    /// it can rely on. A backend that cannot leaves this as it is.
+    fn watch(&self, _kind: &'static str, _watcher: Weak<dyn Watcher>) -> Coherence {
+        Coherence::None
+    }
 }

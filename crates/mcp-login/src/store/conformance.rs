@@ -22,6 +22,7 @@
 mod expiry;
 mod races;
 mod records;
+mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,7 @@ pub use self::records::{
     delete_removes, insert_if_absent, keys_of_different_kind, ping_answers, round_trip,
     swap_of_a_missing_record, swap_of_a_stale_version, take_once, versions_count_up,
 };
+pub use self::told::{every_write_is_told, nothing_is_told_of_other_kinds};
 
 use super::backend::{Backend, Entry, Key, Version};
 
@@ -68,6 +70,9 @@ pub async fn run(open: impl AsyncFn() -> Arc<dyn Backend>) {
     one_swap_wins(open().await).await;
     one_take_wins(open().await).await;
     counter_loses_no_update(open().await).await;
+
+    every_write_is_told(open().await).await;
+    nothing_is_told_of_other_kinds(open().await).await;
 }
 
 /// When the cases take place.

@@ -5,7 +5,7 @@ mod writer;
 
 use std::fmt::{self, Debug};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::database::Slot;
 use self::writer::{Change, Outcome, Request};
 use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
+use super::watch::{Coherence, Watcher, Watchers};
 
 /// How many writes may wait for the writer; more wait to be let in.
 const QUEUE: usize = 1024;
@@ -34,6 +35,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 pub struct FileBackend {
     path: PathBuf,
     slot: Arc<Slot>,
+    watchers: Arc<Watchers>,
     queue: Option<mpsc::Sender<Request>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -52,12 +54,13 @@ impl FileBackend {
     fn with(path: &Path, open: database::Open) -> Result<Self, StoreError> {
         let slot = Arc::new(Slot::open(open)?);
         let (queue, requests) = mpsc::channel(QUEUE);
-        let of_writer = Arc::clone(&slot);
+        let watchers = Arc::<Watchers>::default();
+        let of_writer = (Arc::clone(&slot), Arc::clone(&watchers));
         let writer = std::thread::Builder::new()
             .name("mcp-login-store".to_owned())
-            .spawn(move || writer::run(requests, &of_writer))
+            .spawn(move || writer::run(requests, &of_writer.0, &of_writer.1))
             .map_err(|error| StoreError::Open(format!("cannot start the store's writer thread: {error}")))?;
-        Ok(Self { path: path.to_owned(), slot, queue: Some(queue), writer: Some(writer) })
+        Ok(Self { path: path.to_owned(), slot, watchers, queue: Some(queue), writer: Some(writer) })
     }
 
     async fn write(&self, key: &Key, change: Change, now: Timestamp) -> Result<Outcome, StoreError> {
@@ -150,6 +153,11 @@ impl Backend for FileBackend {
             Outcome::Nothing => Ok(()),
             _ => Err(mismatch()),
         }
+    }
+
+    fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
+        self.watchers.add(kind, watcher);
+        Coherence::Direct
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Debug};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use mcp_login_core::Timestamp;
 
 use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
+use super::watch::{Coherence, Watcher, Watchers};
 
 /// How many ended records one call takes out. A call adds at most one, so the rest cannot pile up.
 const SWEEP_STEP: usize = 8;
@@ -22,6 +23,7 @@ const SWEEP_SLACK_MILLIS: u64 = 60_000;
 #[derive(Default)]
 pub struct MemoryBackend {
     records: Mutex<Records>,
+    watchers: Watchers,
 }
 
 #[derive(Default)]
@@ -105,6 +107,8 @@ impl Backend for MemoryBackend {
             return Ok(false);
         }
         records.put(key, Entry { version: Version::FIRST, expires_at, value });
+        drop(records);
+        self.watchers.changed(key);
         Ok(true)
     }
 
@@ -124,6 +128,8 @@ impl Backend for MemoryBackend {
         }
         let version = expected.next();
         records.put(key, Entry { version, expires_at, value });
+        drop(records);
+        self.watchers.changed(key);
         Ok(Swap::Done(version))
     }
 
@@ -132,15 +138,25 @@ impl Backend for MemoryBackend {
         if records.live(key, now).is_none() {
             return Ok(None);
         }
-        Ok(records.remove(key))
+        let taken = records.remove(key);
+        drop(records);
+        self.watchers.changed(key);
+        Ok(taken)
     }
 
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<bool, StoreError> {
-        Ok(self.lock(now).remove(key).is_some_and(|entry| !entry.expires_at.has_passed(now)))
+        let removed = self.lock(now).remove(key);
+        self.watchers.changed(key);
+        Ok(removed.is_some_and(|entry| !entry.expires_at.has_passed(now)))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
+        self.watchers.add(kind, watcher);
+        Coherence::Direct
     }
 }
 

@@ -15,18 +15,24 @@ pub mod options;
 pub mod records;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use backend::{Backend, StoreError};
 use options::StoreOptions;
+use watch::{Coherence, Watcher, Watchers};
 
 /// What stands before every key in a store that others may use, too.
 pub const DEFAULT_KEY_PREFIX: &str = "mcp-login:";
 
 /// A place where everything is kept that outlives a request. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<dyn Backend>);
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    /// Those who are told what is written through this store before the write is answered, whatever its backend tells.
+    watchers: Arc<Watchers>,
+}
 
 impl Store {
     /// The store of this URL: `memory:`, `file:PATH`, `redis://…`, `redis+cluster://…` or `redis+sentinel://…`; with TLS
@@ -43,13 +49,13 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
-        open::open_backend(url, options).await.map(Self)
+        open::open_backend(url, options).await.map(Self::new)
     }
 
     /// A store on a backend of one's own, which has passed [`conformance`].
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self(backend)
+        Self { backend, watchers: Arc::default() }
     }
 
     /// Whether the store answers.
@@ -57,10 +63,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.0.ping().await
+        self.backend.ping().await
+    }
+
+    /// Tells the watcher of every change to records of this kind: of those that are made through this store, or a clone
+    /// of it, before the write is answered, and of all others as the backend can.
+    pub(crate) fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
+        self.watchers.add(kind, Weak::clone(&watcher));
+        self.backend.watch(kind, watcher)
     }
 
     fn backend(&self) -> &dyn Backend {
-        &*self.0
+        &*self.backend
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod cluster;
 mod failure;
+mod invalidation;
 mod news;
 mod node;
 mod route;
@@ -11,6 +12,7 @@ mod sentinel;
 mod slots;
 
 use std::fmt::{self, Debug};
+use std::sync::Weak;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,12 +23,14 @@ use tokio::time::Instant;
 
 use self::address::Target;
 use self::failure::Failure;
+use self::invalidation::Invalidation;
 use self::node::Command;
 use self::route::Route;
 use self::script::{Scripts, Writing};
 use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
 use super::layout;
 use super::options::StoreOptions;
+use super::watch::{Coherence, Watcher};
 
 /// Redis keeps a record this much longer than it lives, so that Redis' clock never ends one.
 const SLACK: Duration = Duration::from_secs(60);
@@ -230,6 +234,21 @@ impl Backend for RedisBackend {
     /// Whether every record can be reached: of a Cluster, whether each slot has a master that answers.
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(self.route.ping(self.deadline()).await?)
+    }
+
+    /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again. A Cluster
+    /// and a master of Sentinel are not followed: there every call reads the store.
+    fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
+        let prefix = format!("{}{kind}:", self.prefix);
+        let invalidation =
+            self.route.only_server().map(|client| Invalidation::new(&client?, prefix, watcher));
+        match (tokio::runtime::Handle::try_current(), invalidation) {
+            (Ok(runtime), Some(Ok(invalidation))) => {
+                runtime.spawn(invalidation.run());
+                Coherence::Pushed
+            }
+            _ => Coherence::None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mcp_login::core::Secret;
+use mcp_login::settings::VerificationCache;
 use mcp_login::store::backend::StoreError;
 use mcp_login::store::options::StoreOptions;
 use mcp_login::store::redis::RedisBackend;
@@ -26,6 +27,8 @@ pub struct StoreConfig {
     pub connect_timeout: Duration,
     /// How many connections to each server, on Redis.
     pub connections: usize,
+    /// What is kept in memory of what is in it.
+    pub cache: VerificationCache,
 }
 
 impl StoreConfig {
@@ -43,6 +46,9 @@ impl StoreConfig {
 const DEFAULT_URL: &str = "file:mcp-login.db";
 const DEFAULT_PREFIX: &str = "mcp-login:";
 const KEY: &str = "store.url";
+/// Four gigabytes.
+const MAX_ENTRIES: usize = 1_000_000;
+const MAX_GRACE: Duration = Duration::from_secs(60 * 60);
 /// How the variables of hosted Upstash stores are called; both of a pair are needed to use one.
 const UPSTASH: [(&str, &str); 2] =
     [("KV_REST_API_URL", "KV_REST_API_TOKEN"), ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")];
@@ -61,13 +67,14 @@ pub(super) fn judge(
     let timeout = limit(raw.timeout, "store.timeout", faults);
     let connect_timeout = limit(raw.connect_timeout, "store.connect_timeout", faults);
     let connections = connections(raw.connections, faults);
+    let cache = cache(raw.cache_entries, raw.outage_grace, faults);
     let url = match raw.url {
         Some(url) => secret::fetch(url, context.places, KEY, faults).map(|url| (KEY.to_owned(), url)),
         None if faults.concerns(KEY) => None,
         None => Some(from_environment(context, faults)?),
     };
     let (key, url) = url?;
-    let config = StoreConfig { url, key_prefix, timeout, connect_timeout, connections };
+    let config = StoreConfig { url, key_prefix, timeout, connect_timeout, connections, cache };
     if let Err(message) = check(&config) {
         faults.push(key, message);
         return None;
@@ -94,6 +101,24 @@ fn connections(written: Option<i64>, faults: &mut Faults) -> usize {
         faults.push("store.connections", format!("not a number from 1 to {}", range.end()));
         1
     })
+}
+
+/// The default stands in for a faulty one, so that what else is wrong is said as well.
+fn cache(entries: Option<i64>, grace: Option<String>, faults: &mut Faults) -> VerificationCache {
+    let mut cache = VerificationCache::default();
+    if let Some(entries) = entries {
+        match usize::try_from(entries).ok().filter(|entries| *entries <= MAX_ENTRIES) {
+            Some(entries) => cache.entries = entries,
+            None => faults.push("store.cache_entries", format!("not a number from 0 to {MAX_ENTRIES}")),
+        }
+    }
+    if let Some(grace) = grace {
+        match parse(&grace).filter(|grace| *grace <= MAX_GRACE) {
+            Some(grace) => cache.grace = grace,
+            None => faults.push("store.outage_grace", "not a duration from \"0s\" to \"1h\""),
+        }
+    }
+    cache
 }
 
 /// What hosting platforms set, when the file names no store.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::database::{ENDS, Keep, RECORDS, Slot};
 use crate::store::backend::{Entry, Key, StoreError, Swap, Version};
 use crate::store::layout;
+use crate::store::watch::Watchers;
 
 /// How many requests one transaction holds at most.
 const BATCH: usize = 1024;
@@ -46,7 +47,7 @@ pub(super) enum Outcome {
 }
 
 /// Ends when every sender is gone and everything is answered.
-pub(super) fn run(mut requests: mpsc::Receiver<Request>, slot: &Slot) {
+pub(super) fn run(mut requests: mpsc::Receiver<Request>, slot: &Slot, watchers: &Watchers) {
     let mut sweeper = Sweeper { caught_up_at: None };
     while let Some(first) = requests.blocking_recv() {
         let mut batch = vec![first];
@@ -62,14 +63,14 @@ pub(super) fn run(mut requests: mpsc::Receiver<Request>, slot: &Slot) {
             .map(|request| request.now)
             .min();
         let step = SWEEP_STEP.max(batch.len());
-        commit(slot, batch);
+        commit(slot, batch, watchers);
         let Some(now) = now else { continue };
         while sweeper.step(slot, now, step) && requests.is_empty() && !requests.is_closed() {}
     }
 }
 
 /// One transaction for the whole batch. If it fails, nothing of it has happened and every request is told so.
-fn commit(slot: &Slot, batch: Vec<Request>) {
+fn commit(slot: &Slot, batch: Vec<Request>, watchers: &Watchers) {
     let done = slot.write(|transaction| {
         let mut tables = Tables::open(transaction)?;
         let mut outcomes = Vec::with_capacity(batch.len());
@@ -78,6 +79,10 @@ fn commit(slot: &Slot, batch: Vec<Request>) {
         }
         Ok((outcomes, tables.keep))
     });
+    // Before the answers, and also after a failure: what then reached the disk is not known.
+    for request in batch.iter().filter(|request| !matches!(request.change, Change::Nothing)) {
+        watchers.changed(&request.key);
+    }
     match done {
         Ok(outcomes) => {
             for (request, outcome) in batch.into_iter().zip(outcomes) {

@@ -15,15 +15,21 @@ pub struct Versioned<T> {
     pub version: Version,
     /// The record.
     pub record: T,
+    /// How long it is in the store, in bytes.
+    pub length: usize,
 }
 
+/// The kind of these records.
+pub(crate) const GRANTS: &str = "grant";
+
 fn key(id: &GrantId) -> Key {
-    Key::new("grant", id.as_str())
+    Key::new(GRANTS, id.as_str())
 }
 
 fn read(entry: Option<Entry>) -> Result<Option<Versioned<Grant>>, StoreError> {
     let Some(entry) = entry else { return Ok(None) };
-    Ok(Some(Versioned { version: entry.version, record: decode(&entry.value, "a grant")? }))
+    let record = decode(&entry.value, "a grant")?;
+    Ok(Some(Versioned { version: entry.version, record, length: entry.value.len() }))
 }
 
 impl Store {
@@ -40,6 +46,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let (key, value) = (key(id), encode(grant)?);
+        let _told = self.watchers.tell_after(&key);
         match self.backend().insert(&key, value.clone(), grant.expires_at(), now).await {
             Err(lost @ StoreError::Unavailable(_)) => match self.has_written(&key, &value, now).await {
                 Some(_) => Ok(true),
@@ -58,6 +65,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Swap, StoreError> {
         let (key, value) = (key(id), encode(grant)?);
+        let _told = self.watchers.tell_after(&key);
         match self.backend().swap(&key, expected, value.clone(), grant.expires_at(), now).await {
             Err(lost @ StoreError::Unavailable(_)) => match self.has_written(&key, &value, now).await {
                 Some(version) => Ok(Swap::Done(version)),
@@ -77,6 +85,8 @@ impl Store {
 
     /// Ends a grant, and with it everything that it gave.
     pub async fn end_grant(&self, id: &GrantId, now: Timestamp) -> Result<bool, StoreError> {
-        self.backend().delete(&key(id), now).await
+        let key = key(id);
+        let _told = self.watchers.tell_after(&key);
+        self.backend().delete(&key, now).await
     }
 }

@@ -10,6 +10,7 @@ mod used;
 
 pub use approvals::Approval;
 pub use clients::ClientRecord;
+pub(crate) use grants::GRANTS;
 pub use grants::Versioned;
 pub(crate) use handle::hash as hash_secret;
 pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::{Access, Address};
@@ -202,9 +202,14 @@ impl Node {
         Err(Failure::NotNow(failure.text().to_owned()))
     }
 
+    /// For connections of one's own.
+    pub(super) fn client(&self) -> RedisResult<Client> {
+        self.access.to(&self.address).and_then(Client::open)
+    }
+
     async fn connect(&self) -> Result<MultiplexedConnection, Failure> {
         let judged = |error| judge(&error, &self.address.host);
-        let client = self.access.to(&self.address).and_then(Client::open).map_err(judged)?;
+        let client = self.client().map_err(judged)?;
         // The limits are the caller's.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))

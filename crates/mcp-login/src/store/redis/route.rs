@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Client, RedisResult, Value};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -86,6 +86,14 @@ impl Route {
             (Self::Cluster(cluster), Question::All { .. }) => {
                 cluster.ping(deadline).await.map(|()| Value::Nil)
             }
+        }
+    }
+
+    /// The one server, for connections of one's own; `None` where there are several.
+    pub(super) fn only_server(&self) -> Option<RedisResult<Client>> {
+        match self {
+            Self::One(node) => Some(node.client()),
+            Self::Cluster(_) | Self::Sentinel(_) => None,
         }
     }
 
