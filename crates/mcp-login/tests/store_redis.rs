@@ -5,7 +5,7 @@
 mod outage;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -247,6 +247,35 @@ async fn a_peer_that_never_answers_is_unavailable() {
     let url = format!("redis://{}/", silent.local_addr().unwrap());
     let backend = RedisBackend::open(&url, PREFIX).unwrap();
     assert_unavailable(&backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_do_not_storm_a_server_that_refuses_them() {
+    let refusing = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}/", refusing.local_addr().unwrap());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = refusing.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            drop(connection);
+        }
+    });
+    let backend = Arc::new(RedisBackend::open(&url, PREFIX).unwrap());
+    let begun = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let backend = Arc::clone(&backend);
+        callers.spawn(async move {
+            while begun.elapsed() < Duration::from_secs(2) {
+                assert!(backend.ping().await.is_err());
+            }
+        });
+    }
+    callers.join_all().await;
+    // After 0, 50, 150, 350, 750, 1550 ms, and once more for those who came late.
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert!((4..=8).contains(&attempts), "{attempts} attempts");
 }
 
 #[tokio::test]
