@@ -1,6 +1,8 @@
 //! What is wrong with a configuration is said all at once, with its key path, and never with a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod store;
+
 use std::path::Path;
 
 use mcp_login::settings::AccessRule;
@@ -316,68 +318,6 @@ fn an_upstream_is_complete() {
     assert_eq!(check(&none).unwrap().config.upstream.client_secret, None);
     let named = MINIMAL.replace("[upstream]", "[upstreams.a]");
     assert!(one_fault(&named, "upstreams.a").contains("not in this version yet"));
-}
-
-#[test]
-fn stores() {
-    let store = |url: &str| format!("[store]\nurl = {url:?}\n[[mcp]]");
-    let with_store = |url: &str| with("[[mcp]]", &store(url));
-    for good in [
-        "file:/var/lib/x.db",
-        "redis://h",
-        "rediss://:p@h:1/2",
-        "redis+cluster://u:p@h:1,i:2",
-        "rediss+cluster://h",
-        "redis+sentinel://h:1,i:2/m",
-        "rediss+sentinel://u:p@h/m/3?sentinel_password=q",
-    ] {
-        assert!(warnings(&with_store(good)).is_empty());
-    }
-    assert_eq!(warnings(&with_store("memory:")), ["store.url"]);
-    assert!(one_fault(&with_store("upstash+https://t@h"), "store.url").contains("not in this version yet"));
-    let cluster = with_store("redis+cluster://h").replace("[[mcp]]", "key_prefix = \"{app}:\"\n[[mcp]]");
-    assert!(one_fault(&cluster, "store.url").contains("one node"));
-    for bad in [
-        "",
-        "file:",
-        "redis://",
-        "postgres://h",
-        "mcp-login.db",
-        "redis+cluster://h/1",
-        "redis+sentinel://h:1",
-    ] {
-        one_fault(&with_store(bad), "store.url");
-    }
-}
-
-#[test]
-fn limits_of_the_store() {
-    let limits = |lines: &str| with("[[mcp]]", &format!("[store]\nurl = \"redis://h\"\n{lines}\n[[mcp]]"));
-    let seconds = std::time::Duration::from_secs;
-    let store = check(&limits("")).unwrap().config.store;
-    assert_eq!((store.timeout, store.connect_timeout, store.connections), (seconds(2), seconds(2), 1));
-    let store = check(&limits("timeout = \"5s\"\nconnect_timeout = \"1s\"\nconnections = 4"));
-    let store = store.unwrap().config.store;
-    assert_eq!((store.timeout, store.connect_timeout, store.connections), (seconds(5), seconds(1), 4));
-    let options = store.options();
-    assert_eq!(
-        options,
-        mcp_login::store::options::StoreOptions::default()
-            .timeout(seconds(5))
-            .connect_timeout(seconds(1))
-            .connections(4)
-    );
-    for (key, bad) in [
-        ("timeout", "\"0s\""),
-        ("timeout", "\"2m\""),
-        ("connect_timeout", "\"soon\""),
-        ("connections", "0"),
-        ("connections", "65"),
-        ("connections", "-1"),
-        ("connections", "\"2\""),
-    ] {
-        one_fault(&limits(&format!("{key} = {bad}")), &format!("store.{key}"));
-    }
 }
 
 #[test]
