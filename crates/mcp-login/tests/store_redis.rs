@@ -4,9 +4,8 @@
 
 mod outage;
 
-use std::sync::Arc;
-use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -269,6 +268,35 @@ async fn a_peer_that_never_answers_is_unavailable() {
     assert_unavailable(&backend).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_do_not_storm_a_server_that_refuses_them() {
+    let refusing = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}/", refusing.local_addr().unwrap());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = refusing.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            drop(connection);
+        }
+    });
+    let backend = Arc::new(RedisBackend::open(&url, PREFIX).unwrap());
+    let begun = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let backend = Arc::clone(&backend);
+        callers.spawn(async move {
+            while begun.elapsed() < Duration::from_secs(2) {
+                assert!(backend.ping().await.is_err());
+            }
+        });
+    }
+    callers.join_all().await;
+    // After 0, 50, 150, 350, 750, 1550 ms, and once more for those who came late.
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert!((4..=8).contains(&attempts), "{attempts} attempts");
+}
+
 #[tokio::test]
 async fn a_login_that_is_put_right_heals_and_no_text_shows_the_password() {
     let server = RedisServer::start();
@@ -323,7 +351,7 @@ async fn what_nobody_here_wrote_is_an_error_never_a_record() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_login_with_few_rights_is_enough() {
     let server = RedisServer::start();
-    let rights = "resetkeys ~mcp-login:* nocommands +get +set +del +eval +evalsha +ping";
+    let rights = "resetkeys ~mcp-login:* nocommands +get +set +del +eval +evalsha +ping +client|tracking";
     let user = format!("ACL SETUSER mcp on >p@ss {rights}");
     assert_eq!(server.query(&user.split(' ').collect::<Vec<_>>()), Reply::Status("OK".to_owned()));
     let url = server.url().replace("redis://", "redis://mcp:p%40ss@");

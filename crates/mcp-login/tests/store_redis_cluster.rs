@@ -118,6 +118,8 @@ async fn what_a_master_knew_that_hung_is_never_read_again() {
     assert_eq!(swap, Swap::Done(Version(2)));
     // Nothing is asked of the idle one, and still it has to know: it asks the masters every second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let read = idle.get(&key, now()).await.expect("it has followed already");
+    assert_eq!(read.expect("it is there").value, "new");
 
     cluster.nodes()[0].resume();
     let begun = Instant::now();

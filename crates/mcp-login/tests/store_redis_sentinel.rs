@@ -95,6 +95,8 @@ async fn a_master_that_hangs_is_unavailable_and_what_it_knew_is_never_read_again
     assert_eq!(swap, Swap::Done(Version(2)));
     // Nothing is asked of the idle one, and still it has to know: it asks the sentinels every second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let read = idle.get(&key(), now()).await.expect("it has followed already");
+    assert_eq!(read.expect("it is there").value, "new");
 
     sentinel.servers()[0].resume();
     let begun = Instant::now();

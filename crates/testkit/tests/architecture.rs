@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
         "endpoint",
         &["client", "clock", "dpop", "grant_type", "page", "settings", "store", "telemetry", "upstream"],
     ),
-    ("resource", &["clock", "dpop", "store", "telemetry", "upstream"]),
+    ("resource", &["clock", "dpop", "settings", "store", "telemetry", "upstream"]),
     ("rmcp", &["resource"]),
 ];
 
@@ -81,7 +81,8 @@ fn a_room_knows_only_what_is_below_it() {
 fn the_store_knows_no_http_and_nobody_else_a_backend() {
     let src = root().join("crates/mcp-login/src");
     let check = |room: &str, forbidden: &[&str]| {
-        for file in module(&src, room) {
+        // Tests may build what they need.
+        for file in module(&src, room).into_iter().filter(|file| !file.ends_with("tests.rs")) {
             let text = fs::read_to_string(&file).unwrap();
             for name in forbidden {
                 assert!(!text.contains(name), "{} names {name}", file.display());
