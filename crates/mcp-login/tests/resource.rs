@@ -290,3 +290,29 @@ async fn a_store_that_is_away_logs_nobody_out() {
     assert_eq!(answer.status(), 200);
     Tokens::read(client.refresh(&tokens.refresh, &[]).await).await;
 }
+
+/// What a raw connection answers to these pieces, each sent a moment after the other.
+async fn on_one_connection(server: &TestServer, pieces: &[&str]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    for piece in pieces {
+        socket.write_all(piece.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut answers = String::new();
+    let _ = tokio::time::timeout(Duration::from_secs(3), socket.read_to_string(&mut answers)).await;
+    answers
+}
+
+/// A client that sends its body a moment after the head goes on with the connection, or is told that it cannot.
+#[tokio::test]
+async fn a_refusal_leaves_a_connection_that_works() {
+    let server = TestServer::start().await;
+    let head = |length: usize| format!("POST /mcp HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    let last = "GET /mcp HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answers = on_one_connection(&server, &[&head(CALL.len()), CALL, last]).await;
+    assert_eq!(answers.matches("HTTP/1.1 401").count(), 2, "{answers}");
+    let endless = on_one_connection(&server, &[&head(1 << 30), "x"]).await;
+    assert!(endless.starts_with("HTTP/1.1 401") && endless.contains("connection: close"), "{endless}");
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::OriginalUri;
-use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
@@ -31,6 +31,10 @@ use crate::telemetry::log_failure;
 
 /// How long the body of an anonymous request is waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most that is read of a request that is refused without it, in bytes, and how long it is waited for.
+const MAX_REFUSED_BODY: usize = 64 * 1024;
+const REFUSED_BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Put into the extensions of a response by whoever finds out, behind the layer, that a user is needed, or has to sign in
 /// again ([`UpstreamTokenError::LoginNeeded`](super::UpstreamTokenError::LoginNeeded)): the layer answers with a challenge.
@@ -109,13 +113,13 @@ where
         let protection = Arc::clone(&self.protection);
         Box::pin(async move {
             let scheme = scheme_of(request.headers());
-            let mut request = match protection.admit(request, scheme).await {
-                Ok(request) => request,
-                Err(refusal) => return Ok(refusal),
-            };
+            let mut request = request;
+            if let Err(refusal) = protection.admit(&mut request, scheme).await {
+                return Ok(settle(request, refusal).await);
+            }
             let user = request.extensions().get::<Caller>().map(|caller| caller.subject().to_owned());
             if let Err(refusal) = protection.open_session(&mut request, user.as_deref(), scheme).await {
-                return Ok(refusal);
+                return Ok(settle(request, refusal).await);
             }
             let response = inner.call(request).await?.into_response();
             Ok(match response.extensions().get::<LoginNeeded>() {
@@ -128,8 +132,8 @@ where
 }
 
 impl Protection {
-    /// The request with its caller, or the refusal.
-    async fn admit(&self, mut request: Request<Body>, scheme: Scheme) -> Result<Request<Body>, Response> {
+    /// Puts the caller into the request, or refuses it.
+    async fn admit(&self, request: &mut Request<Body>, scheme: Scheme) -> Result<(), Response> {
         // Whatever a layer in front has put there: only what is verified here counts.
         request.extensions_mut().remove::<Caller>();
         request.extensions_mut().remove::<MaybeCaller>();
@@ -137,7 +141,7 @@ impl Protection {
             request.headers().get_all(AUTHORIZATION).iter().map(|value| value.as_bytes().to_vec()).collect();
         let (token, proof) = match Authorization::parse(values.iter().map(Vec::as_slice)) {
             Authorization::Bearer(token) => (token, None),
-            Authorization::Dpop(token) => match self.proof(&request, token) {
+            Authorization::Dpop(token) => match self.proof(request, token) {
                 Ok(proof) => (token, Some(proof)),
                 Err(error) => return Err(self.refuse_proof(error)),
             },
@@ -150,7 +154,7 @@ impl Protection {
             Ok(caller) => {
                 request.extensions_mut().insert(MaybeCaller(Some(caller.clone())));
                 request.extensions_mut().insert(caller);
-                Ok(request)
+                Ok(())
             }
             Err(VerifyError::Invalid(reason)) => Err(self.refuse_token(reason, scheme)),
             Err(VerifyError::Proof(error)) => Err(self.refuse_proof(error)),
@@ -238,11 +242,7 @@ impl Protection {
     }
 
     /// A request without a token: through if it is something that anybody may do.
-    async fn admit_anonymous(
-        &self,
-        request: Request<Body>,
-        scheme: Scheme,
-    ) -> Result<Request<Body>, Response> {
+    async fn admit_anonymous(&self, request: &mut Request<Body>, scheme: Scheme) -> Result<(), Response> {
         let refuse = |reason| Err(self.refuse_anonymous(reason, scheme));
         let Some(public) = &self.public else {
             return refuse("every request needs a user");
@@ -256,27 +256,38 @@ impl Protection {
             _ => return refuse("only POST is ever public"),
         }
         // What lies below the server's own path, or behind a query, may be anything: no message tells.
-        if !self.is_own_path(&request) || request.uri().query().is_some() || !is_plain_json(request.headers())
+        if !self.is_own_path(request) || request.uri().query().is_some() || !is_plain_json(request.headers())
         {
             return refuse("not a plain message to the server itself");
         }
-        let (mut parts, body) = request.into_parts();
-        let body = Limited::new(body, MAX_PUBLIC_BODY).collect();
+        let body = Limited::new(std::mem::take(request.body_mut()), MAX_PUBLIC_BODY).collect();
         let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(_)) => return refuse("the body is too long, or broke off"),
             Err(_) => return Err(too_slow()),
         };
         let message = public.public_message(&body);
-        if !message.is_some_and(|message| agrees(&parts.headers, &message)) {
+        if !message.is_some_and(|message| agrees(request.headers(), &message)) {
             return refuse("not a public message");
         }
         // Nobody in particular has no session at the backend.
-        parts.headers.remove(COOKIE);
-        let mut request = Request::from_parts(parts, Body::from(body));
+        request.headers_mut().remove(COOKIE);
+        *request.body_mut() = Body::from(body);
         request.extensions_mut().insert(MaybeCaller(None));
-        Ok(request)
+        Ok(())
     }
+}
+
+/// Reads what is left of a refused request, within bounds. A connection on which a request was not read to its end cannot be
+/// used again, and a client that is not told so finds out with its next request.
+async fn settle(request: Request<Body>, mut refusal: Response) -> Response {
+    let version = request.version();
+    let rest = Limited::new(request.into_body(), MAX_REFUSED_BODY).collect();
+    let is_read = matches!(tokio::time::timeout(REFUSED_BODY_TIMEOUT, rest).await, Ok(Ok(_)));
+    if !is_read && version <= Version::HTTP_11 {
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    refusal
 }
 
 /// The path that was asked for, whatever the routers in front have taken off it.
