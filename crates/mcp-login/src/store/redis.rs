@@ -237,7 +237,7 @@ impl Backend for RedisBackend {
     }
 
     /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again. A Cluster
-    /// and a master of Sentinel are not followed: there every call reads the store.
+    /// and a master of Sentinel are not followed: there what was read is kept for a moment only.
     fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
         let prefix = format!("{}{kind}:", self.prefix);
         let invalidation =
