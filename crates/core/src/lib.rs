@@ -9,6 +9,7 @@ pub mod client;
 pub mod dpop;
 pub mod error;
 pub mod grant;
+pub mod jwt;
 pub mod mcp;
 pub mod metadata;
 pub mod params;

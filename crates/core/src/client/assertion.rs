@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::error::OAuthError;
+use crate::jwt::{is_type, jti, numeric_date, sole};
 use crate::timestamp::Timestamp;
 
 /// The one `client_assertion_type` there is for a JWT (RFC 7523 §2.2).
@@ -14,9 +15,6 @@ pub const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-
 pub const MAX_LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// How far the clocks of a client and of this server may be apart.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
-/// The longest `jti`, in bytes.
-pub const MAX_JTI_LENGTH: usize = 256;
-
 /// What an assertion has to fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
@@ -83,44 +81,25 @@ pub fn check_assertion(
     claims: &Map<String, Value>,
     expected: &Expected<'_>,
 ) -> Result<CheckedAssertion, AssertionError> {
-    check_type(typ)?;
+    if !typ.is_none_or(|typ| is_type(typ, "jwt") || is_type(typ, "client-authentication+jwt")) {
+        return Err(AssertionError::Type);
+    }
     let is_client = |name: &str| claims.get(name).and_then(Value::as_str) == Some(expected.client_id);
     if !is_client("iss") || !is_client("sub") {
         return Err(AssertionError::Client);
     }
-    check_audience(claims.get("aud"), expected)?;
+    let for_us = |aud: &str| aud == expected.issuer || aud == expected.token_endpoint;
+    if !sole(claims.get("aud")).is_some_and(for_us) {
+        return Err(AssertionError::Audience);
+    }
     let remember_until = check_time(claims, expected.now)?;
-    let jti = claims.get("jti").and_then(Value::as_str).unwrap_or_default();
-    if jti.is_empty() || jti.len() > MAX_JTI_LENGTH {
-        return Err(AssertionError::Jti);
-    }
+    let jti = jti(claims).ok_or(AssertionError::Jti)?;
     Ok(CheckedAssertion { jti: jti.to_owned(), remember_until })
-}
-
-/// RFC 7515 §4.1.9: a media type, perhaps without `application/`.
-fn check_type(typ: Option<&str>) -> Result<(), AssertionError> {
-    let Some(typ) = typ.map(str::to_ascii_lowercase) else { return Ok(()) };
-    match typ.strip_prefix("application/").unwrap_or(&typ) {
-        "jwt" | "client-authentication+jwt" => Ok(()),
-        _ => Err(AssertionError::Type),
-    }
-}
-
-/// A string, or a list of just one (RFC 7519 §4.1.3).
-fn check_audience(aud: Option<&Value>, expected: &Expected<'_>) -> Result<(), AssertionError> {
-    let only = match aud {
-        Some(Value::Array(list)) if list.len() == 1 => list.first(),
-        aud => aud,
-    };
-    match only.and_then(Value::as_str) {
-        Some(aud) if aud == expected.issuer || aud == expected.token_endpoint => Ok(()),
-        _ => Err(AssertionError::Audience),
-    }
 }
 
 /// When it has ended, with everything that the clocks may be apart.
 fn check_time(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, AssertionError> {
-    let exp = numeric_date(claims.get("exp")).ok_or(AssertionError::NoExpiry)?;
+    let exp = claims.get("exp").and_then(numeric_date).ok_or(AssertionError::NoExpiry)?;
     if exp.plus(CLOCK_SKEW).has_passed(now) {
         return Err(AssertionError::Expired);
     }
@@ -129,20 +108,12 @@ fn check_time(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, 
     }
     for name in ["iat", "nbf"] {
         let Some(written) = claims.get(name) else { continue };
-        let from = numeric_date(Some(written)).ok_or(AssertionError::NotYet)?;
+        let from = numeric_date(written).ok_or(AssertionError::NotYet)?;
         if from > now.plus(CLOCK_SKEW) {
             return Err(AssertionError::NotYet);
         }
     }
     Ok(exp.plus(CLOCK_SKEW))
-}
-
-/// Seconds since 1970, perhaps with a fraction (RFC 7519 §2).
-fn numeric_date(written: Option<&Value>) -> Option<Timestamp> {
-    let seconds = written?.as_f64().filter(|seconds| (0.0..1e12).contains(seconds))?;
-    // In range, so nothing is lost but parts of a millisecond.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Some(Timestamp::from_millis((seconds * 1000.0) as u64))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::metadata_document::DocumentHosts;
+use crate::jwt::PRIVATE_KEY_MEMBERS;
 
 /// The longest address of a key set, in bytes.
 pub const MAX_URI_LENGTH: usize = 2048;
@@ -95,10 +96,9 @@ fn read_uri(uri: &str, named: &DocumentHosts) -> Result<Url, KeysError> {
 /// The private parts of a JSON Web Key (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2), and keys that both sides know.
 #[must_use]
 pub fn holds_private_key(jwks: &Value) -> bool {
-    const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
     let keys = jwks.get("keys").and_then(Value::as_array);
     keys.into_iter().flatten().any(|key| {
-        PRIVATE.iter().any(|name| key.get(name).is_some())
+        PRIVATE_KEY_MEMBERS.iter().any(|name| key.get(name).is_some())
             || key.get("kty").and_then(Value::as_str) == Some("oct")
     })
 }

@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 pub use thumbprint::{InvalidThumbprint, JwkThumbprint};
 
 use crate::error::{ErrorCode, OAuthError};
+use crate::jwt::{PRIVATE_KEY_MEMBERS, is_type, jti, numeric_date};
 use crate::timestamp::Timestamp;
 
 /// How far the clock of a client may be off, and how long a proof is good (MCP SEP-1932).
@@ -25,12 +26,6 @@ pub const WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// How much longer than it is good a proof is remembered: the clocks of the nodes that take proofs differ, too.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
-
-/// The longest `jti`, in bytes.
-const MAX_JTI_LENGTH: usize = 256;
-
-/// Members of a JWK that are private or symmetric keys (RFC 7518 §6, RFC 8037 §2).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// Why a proof is not good (§4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -115,8 +110,7 @@ pub fn check_proof(
 ) -> Result<CheckedProof, DpopError> {
     let key = check_header(header)?;
     let text = |name| claims.get(name).and_then(Value::as_str);
-    let jti = text("jti").filter(|jti| (1..=MAX_JTI_LENGTH).contains(&jti.len()));
-    let jti = jti.ok_or(DpopError::Identifier)?;
+    let jti = jti(claims).ok_or(DpopError::Identifier)?;
     if text("htm") != Some(request.method) {
         return Err(DpopError::Method);
     }
@@ -137,13 +131,11 @@ pub fn check_proof(
 
 /// §4.2: the type, and a public key. Which algorithm fits the key is known where signatures are verified.
 fn check_header(header: &Map<String, Value>) -> Result<JwkThumbprint, DpopError> {
-    // RFC 7515 §4.1.9: a media type, whose case does not matter, and `application/` may stand before it.
-    let media_type = header.get("typ").and_then(Value::as_str).ok_or(DpopError::Type)?.to_ascii_lowercase();
-    if media_type.strip_prefix("application/").unwrap_or(&media_type) != "dpop+jwt" {
+    if !header.get("typ").and_then(Value::as_str).is_some_and(|typ| is_type(typ, "dpop+jwt")) {
         return Err(DpopError::Type);
     }
     let jwk = header.get("jwk").and_then(Value::as_object).ok_or(DpopError::Key)?;
-    if PRIVATE_MEMBERS.iter().any(|member| jwk.contains_key(*member)) {
+    if PRIVATE_KEY_MEMBERS.iter().any(|member| jwk.contains_key(*member)) {
         return Err(DpopError::PrivateKey);
     }
     JwkThumbprint::of(jwk).ok_or(DpopError::Key)
@@ -160,12 +152,6 @@ fn check_time(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, 
         Some(Some(end)) if !end.plus(CLOCKS_APART).has_passed(now) => Ok(issued_at),
         Some(_) => Err(DpopError::Expired),
     }
-}
-
-/// RFC 7519 §2: seconds, which may have a fraction.
-fn numeric_date(value: &Value) -> Option<Timestamp> {
-    let since_epoch = Duration::try_from_secs_f64(value.as_f64()?).ok()?;
-    u64::try_from(since_epoch.as_millis()).ok().map(Timestamp::from_millis)
 }
 
 #[cfg(test)]

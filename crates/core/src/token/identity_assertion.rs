@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::dpop::JwkThumbprint;
 use crate::error::{ErrorCode, OAuthError};
+use crate::jwt::{jti, numeric_date, sole};
 use crate::resource_indicator::Resources;
 use crate::scope::Scopes;
 use crate::timestamp::Timestamp;
@@ -17,9 +18,6 @@ pub const TYP: &str = "oauth-id-jag+jwt";
 const TOLERANCE: Duration = Duration::from_secs(30);
 /// The longest that an assertion may still live: for so long its identifier has to be remembered.
 const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// The longest `jti`, in bytes.
-const MAX_JTI_LENGTH: usize = 256;
-
 /// What the claims are held against.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
@@ -67,8 +65,7 @@ impl IdentityAssertion {
             return Err(refused("the assertion has no sub"));
         }
         let remember_until = check_times(claims, expected.now)?;
-        let jti = text("jti").filter(|jti| (1..=MAX_JTI_LENGTH).contains(&jti.len()));
-        let jti = jti.ok_or_else(|| refused("the assertion needs a jti of at most 256 bytes"))?;
+        let jti = jti(claims).ok_or_else(|| refused("the assertion needs a jti of at most 256 bytes"))?;
         if claims.contains_key("authorization_details") {
             // It may narrow what the scope says (RFC 9396), and nobody here could tell how.
             return Err(refused("the assertion has authorization_details, which are not understood here"));
@@ -97,18 +94,6 @@ impl IdentityAssertion {
 
 fn refused(description: &'static str) -> OAuthError {
     OAuthError::invalid_grant(description)
-}
-
-/// A string, or a list of exactly one: an assertion that others would take, too, could be theirs.
-fn sole(value: Option<&Value>) -> Option<&str> {
-    match value? {
-        Value::String(one) => Some(one),
-        Value::Array(list) => match list.as_slice() {
-            [Value::String(one)] => Some(one),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// One URI or a list of them (RFC 8707 §2); those of other servers are not for us to judge.
@@ -145,17 +130,6 @@ fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp,
         return Err(refused("the assertion is from the future"));
     }
     Ok(until)
-}
-
-/// RFC 7519 §2: seconds, perhaps with a fraction, which is dropped.
-fn numeric_date(value: &Value) -> Option<Timestamp> {
-    let seconds = value.as_u64().or_else(|| {
-        let seconds = value.as_f64().filter(|seconds| (0.0..1e12).contains(seconds))?;
-        // In range, as was just checked.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Some(seconds as u64)
-    })?;
-    Some(Timestamp::from_millis(seconds.checked_mul(1000)?))
 }
 
 #[cfg(test)]

@@ -51,10 +51,7 @@ pub(super) async fn exchange(
         if !client.keep(context.store, context.lifetimes, context.now).await? {
             return Err(OAuthError::invalid_client("the registration has ended; register again").into());
         }
-        let proved = match used_up {
-            Some(proved) => proved,
-            None => *used_up.insert(context.use_up_proof().await?),
-        };
+        let proved = context.use_up_proof_once(&mut used_up).await?;
         let key = DataKey::unwrap(&code, &issued.wrapped_key)?;
         let refresh = Handle::new(HandleKind::Refresh, code.grant());
         let (tokens, response) = issue(context, proved, &issued.login, &refresh, &key, &issued.login.scope)?;

@@ -140,6 +140,14 @@ impl Context<'_> {
         Ok(ProvedKey(self.proved_key()))
     }
 
+    /// The same for a step that is tried until nobody overtakes it: the proof is used up the first time.
+    async fn use_up_proof_once(&self, used_up: &mut Option<ProvedKey>) -> Result<ProvedKey, ProofError> {
+        match *used_up {
+            Some(proved) => Ok(proved),
+            None => Ok(*used_up.insert(self.use_up_proof().await?)),
+        }
+    }
+
     /// What a token without a consent page may be used for: what was asked, or else all that is granted; never more than
     /// each of those grants that have a say, and than the server knows.
     fn granted_scope(

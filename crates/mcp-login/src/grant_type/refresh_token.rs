@@ -57,10 +57,7 @@ pub(super) async fn refresh(
                 return Err(error.into());
             }
         };
-        let proved = match used_up {
-            Some(proved) => proved,
-            None => *used_up.insert(context.use_up_proof().await?),
-        };
+        let proved = context.use_up_proof_once(&mut used_up).await?;
         let response = match step {
             RefreshStep::Repeat { successor } => {
                 return repeat(&token, successor, asked.as_ref(), context.now);

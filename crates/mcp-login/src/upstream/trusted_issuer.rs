@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mcp_login_core::Timestamp;
+use mcp_login_core::jwt::is_type;
 use mcp_login_core::token::identity_assertion::TYP;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -85,7 +86,7 @@ impl TrustedIssuer {
         };
         let token = UnverifiedJwt::read(assertion).map_err(untrusted)?;
         // RFC 8725 §3.11: an ID token of the same provider, which every client has, is no assertion.
-        if !token.typ().is_some_and(|typ| typ.eq_ignore_ascii_case(TYP)) {
+        if !token.typ().is_some_and(|typ| is_type(typ, TYP)) {
             return Err(UpstreamError::Untrusted("the assertion's typ is not oauth-id-jag+jwt"));
         }
         let mut keys = self.keys.get(now, self.fetch_keys()).await?;

@@ -1,7 +1,9 @@
 //! What is wrong with a configuration is said all at once, with its key path, and never with a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod static_clients;
 mod store;
+mod trusted_issuers;
 
 use std::path::Path;
 
@@ -22,12 +24,14 @@ path = "/mcp"
 backend = "http://127.0.0.1:3000/mcp"
 "#;
 
-fn check_with(text: &str, environment: &[(&str, &str)]) -> Result<Checked, Faults> {
+fn check_in(text: &str, folder: &Path, environment: &[(&str, &str)]) -> Result<Checked, Faults> {
     let environment: Environment =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let sources =
-        Sources { text, folder: Path::new("/nowhere"), environment: &environment, providers: &PROVIDERS };
-    sources.check()
+    Sources { text, folder, environment: &environment, providers: &PROVIDERS }.check()
+}
+
+fn check_with(text: &str, environment: &[(&str, &str)]) -> Result<Checked, Faults> {
+    check_in(text, Path::new("/nowhere"), environment)
 }
 
 fn check(text: &str) -> Result<Checked, Faults> {

@@ -1,27 +1,12 @@
 //! `[[trusted_issuers]]`, from the file and the environment to what the library says.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-use std::path::Path;
 
 use mcp_login_gateway::assemble;
-use mcp_login_gateway::config::{Checked, Environment, Faults, Sources};
+use mcp_login_gateway::config::{Checked, Faults};
 
-const MINIMAL: &str = r#"
-public_url = "https://mcp.example.com"
-[upstream]
-provider = "github"
-client_id = "id"
-client_secret = "hunter2"
-[[mcp]]
-path = "/mcp"
-backend = "http://127.0.0.1:3000/mcp"
-"#;
+use crate::{MINIMAL, check_with};
 
 fn check(text: &str, environment: &[(&str, &str)]) -> Result<Checked, Faults> {
-    let environment: Environment =
-        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let text = format!("{MINIMAL}{text}");
-    Sources { text: &text, folder: Path::new(""), environment: &environment, providers: &["github"] }.check()
+    check_with(&format!("{MINIMAL}{text}"), environment)
 }
 
 #[test]

@@ -1,29 +1,15 @@
 //! `[[clients.static]]`, from the file and the environment to what the library says.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::path::Path;
 
 use mcp_login_gateway::assemble;
-use mcp_login_gateway::config::{Checked, Environment, Faults, Sources};
+use mcp_login_gateway::config::{Checked, Faults};
 use serde_json::json;
 
-const MINIMAL: &str = r#"
-public_url = "https://mcp.example.com"
-[upstream]
-provider = "github"
-client_id = "id"
-client_secret = "hunter2"
-[[mcp]]
-path = "/mcp"
-backend = "http://127.0.0.1:3000/mcp"
-scopes = ["mcp"]
-"#;
+use crate::{MINIMAL, check_in};
 
 fn check(text: &str, folder: &Path, environment: &[(&str, &str)]) -> Result<Checked, Faults> {
-    let environment: Environment =
-        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let text = format!("{MINIMAL}{text}");
-    Sources { text: &text, folder, environment: &environment, providers: &["github"] }.check()
+    check_in(&format!("{MINIMAL}scopes = [\"mcp\"]\n{text}"), folder, environment)
 }
 
 #[test]
