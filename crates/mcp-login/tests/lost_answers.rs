@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mcp_login::Store;
 use mcp_login::core::Timestamp;
-use mcp_login::store::backend::{Backend, Entry, Key, StoreError, Swap, Version};
+use mcp_login::store::backend::{Backend, Cursor, Entry, Key, Page, StoreError, Swap, Version};
 use mcp_login::store::memory::MemoryBackend;
 use mcp_login_testkit::browser::Browser;
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens, param};
@@ -64,6 +64,14 @@ impl Backend for Breaking {
 
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<bool, StoreError> {
         self.answer(self.backend.delete(key, now).await)
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.backend.list(from, limit).await
+    }
+
+    async fn restore(&self, key: &Key, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
+        self.backend.restore(key, entry, now).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

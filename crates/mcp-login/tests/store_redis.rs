@@ -356,9 +356,55 @@ async fn a_login_with_few_rights_is_enough() {
     assert_eq!(server.query(&user.split(' ').collect::<Vec<_>>()), Reply::Status("OK".to_owned()));
     let url = server.url().replace("redis://", "redis://mcp:p%40ss@");
     let backend = Arc::new(RedisBackend::open(&url, PREFIX).unwrap());
+    conformance::run_serving(async || Arc::clone(&backend) as Arc<dyn Backend>).await;
+    assert!(matches!(backend.list(None, 10).await, Err(StoreError::Unavailable(_))));
+    let operator = ["ACL", "SETUSER", "mcp", "+scan", "+dbsize", "+info", "+config|get"];
+    assert_eq!(server.query(&operator), Reply::Status("OK".to_owned()));
     conformance::run(async || Arc::clone(&backend) as Arc<dyn Backend>).await;
+    assert!(backend.estimate().await.unwrap().is_some());
+    assert!(backend.inspect().await.unwrap().iter().all(|finding| !finding.value.contains("not told")));
     let elsewhere = RedisBackend::open(&url, "other:").unwrap();
     outage::assert_unavailable_but_for_ping(&elsewhere, &key()).await;
+}
+
+#[tokio::test]
+async fn a_listing_shows_what_is_damaged_and_what_is_of_others() {
+    let server = RedisServer::start();
+    // Taken as it is written, not as a pattern.
+    let backend = RedisBackend::open(&server.url(), "a*[b]:").unwrap();
+    let (now, end) = (MockClock::new().now(), MockClock::new().now().plus(MINUTE));
+    assert!(backend.insert(&key(), Bytes::from_static(b"value"), end, now).await.unwrap());
+    server.query(&["SET", "a*[b]:grant:short", "short"]);
+    server.query(&["RPUSH", "a*[b]:grant:list", "a list"]);
+    server.query(&["SET", "a*[b]:no key of ours", "value"]);
+    server.query(&["SET", "axxb:grant:2", "of another prefix"]);
+    let page = backend.list(None, 100).await.unwrap();
+    assert_eq!((page.foreign, page.next), (1, None));
+    let mut listed: Vec<_> = page.records.iter().map(|r| (r.key.id(), r.entry.as_ref().err())).collect();
+    listed.sort_unstable();
+    let (short, list) = ("it is shorter than its head", "it is of another type than a string");
+    assert_eq!(listed, [("1", None), ("list", Some(&list)), ("short", Some(&short))]);
+    assert_eq!(backend.estimate().await.unwrap(), Some(5), "all that is in the database");
+}
+
+#[tokio::test]
+async fn an_operator_is_told_of_settings_that_lose_logins() {
+    let server = RedisServer::start();
+    let backend = open(&server);
+    let advice = async |name: &str| {
+        let findings = backend.inspect().await.unwrap();
+        let finding = findings.into_iter().find(|finding| finding.name.ends_with(name)).unwrap();
+        finding.advice
+    };
+    server.query(&["CONFIG", "SET", "appendonly", "yes"]);
+    server.query(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    assert_eq!((advice("appendonly").await, advice("maxmemory-policy").await), (None, None));
+    server.query(&["CONFIG", "SET", "maxmemory", "1gb"]);
+    assert!(advice("maxmemory-policy").await.unwrap().contains("set maxmemory-policy noeviction"));
+    server.query(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    server.query(&["CONFIG", "SET", "appendonly", "no"]);
+    assert_eq!(advice("maxmemory-policy").await, None);
+    assert!(advice("appendonly").await.unwrap().contains("set appendonly yes"));
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ use mcp_login_core::Timestamp;
 
 use super::watch::{Coherence, Watcher};
 
+/// The longest [`Key`], in bytes.
+const MAX_KEY: usize = 200;
+
 /// The name of one record: `kind:id`, at most 200 bytes of `[a-zA-Z0-9:_-]`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
@@ -36,6 +39,14 @@ impl Key {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The key of this name, as [`as_str`](Self::as_str) gives it; `None` for what is none.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'-');
+        let valid = name.len() <= MAX_KEY && name.contains(':') && name.bytes().all(in_alphabet);
+        valid.then(|| Self(name.to_owned()))
     }
 }
 
@@ -83,6 +94,50 @@ pub enum Swap {
     Missing,
 }
 
+/// Where a listing goes on: what [`Backend::list`] of the same backend gave. It may hold a key, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// What a backend needs to find the place again.
+    #[must_use]
+    pub fn new(place: impl Into<String>) -> Self {
+        Self(place.into())
+    }
+
+    /// The same.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cursor(…)")
+    }
+}
+
+/// One record of a [`Page`], or why it cannot be read, in the words of [`StoreError::Damaged`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: Key,
+    /// What is there.
+    pub entry: Result<Entry, &'static str>,
+}
+
+/// Some of the records of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// Those that this page has: perhaps none, though others follow.
+    pub records: Vec<Listed>,
+    /// How many names stand among the records that no version of this program wrote.
+    pub foreign: usize,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
 /// Why the store did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -102,6 +157,17 @@ impl StoreError {
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable(source.into())
     }
+}
+
+/// One fact about how a store is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is about, in the words of the store: a setting, a version.
+    pub name: String,
+    /// How it is.
+    pub value: String,
+    /// What to change, and why, if something should be.
+    pub advice: Option<&'static str>,
 }
 
 /// A place to keep records. Every operation concerns one key and is atomic: whatever runs beside it, on this node or
@@ -143,6 +209,25 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Whether the store answers at all, for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// About `limit` of the records, from the beginning or from where an earlier page has ended, in an order of the
+    /// backend's own. Ended ones are among them for as long as the backend has them. What is there from the first page to
+    /// the last is on one of them at least; what is written or removed meanwhile may be on none or on several.
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError>;
+
+    /// Puts a record there as it is in another store, with its version and its end, and says so; `false`, and nothing
+    /// changed, when there is one of this version or a later one. So a copy can be made again and undoes nothing.
+    async fn restore(&self, key: &Key, entry: &Entry, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// About how many records there are, if the backend knows without a look at each; ended ones count.
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    /// What an operator should know about how this store is set up.
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Tells the watcher, for as long as it lives, of every change to records of this kind, whoever makes it, and says what
     /// it can rely on. A backend that cannot leaves this as it is.

@@ -20,6 +20,7 @@
 )]
 
 mod expiry;
+mod listing;
 mod races;
 mod records;
 mod told;
@@ -35,6 +36,7 @@ pub use self::expiry::{
     end_is_exact, ended_record_is_gone, forward_time_needs_no_wait, insert_after_the_end,
     swap_changes_the_end, written_already_ended,
 };
+pub use self::listing::{a_copy_is_as_it_was, a_copy_undoes_nothing, every_record_is_listed};
 pub use self::races::{counter_loses_no_update, one_insert_wins, one_swap_wins, one_take_wins};
 pub use self::records::{
     delete_removes, insert_if_absent, keys_of_different_kind, ping_answers, round_trip,
@@ -49,6 +51,17 @@ use super::backend::{Backend, Entry, Key, Version};
 /// # Panics
 /// When the backend breaks the contract: the place of the panic names the case.
 pub async fn run(open: impl AsyncFn() -> Arc<dyn Backend>) {
+    run_serving(&open).await;
+    every_record_is_listed(open().await).await;
+    a_copy_is_as_it_was(open().await).await;
+    a_copy_undoes_nothing(open().await).await;
+}
+
+/// Runs the cases of what serving needs: all but listing and copying, for which a store may want more rights.
+///
+/// # Panics
+/// As [`run`].
+pub async fn run_serving(open: impl AsyncFn() -> Arc<dyn Backend>) {
     ping_answers(open().await).await;
     round_trip(open().await).await;
     keys_of_different_kind(open().await).await;

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::database::Slot;
 use self::writer::{Change, Outcome, Request};
-use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
+use super::backend::{Backend, Cursor, Entry, Finding, Key, Page, StoreError, Swap, Version};
 use super::watch::{Coherence, Watcher, Watchers};
 
 /// How many writes may wait for the writer; more wait to be let in.
@@ -153,6 +153,25 @@ impl Backend for FileBackend {
             Outcome::Nothing => Ok(()),
             _ => Err(mismatch()),
         }
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.slot.list(from, limit)
+    }
+
+    async fn restore(&self, key: &Key, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
+        match self.write(key, Change::Restore(entry.clone()), now).await? {
+            Outcome::Restored(restored) => Ok(restored),
+            _ => Err(mismatch()),
+        }
+    }
+
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        self.slot.len().map(Some)
+    }
+
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        self.slot.inspect(&self.path)
     }
 
     fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {

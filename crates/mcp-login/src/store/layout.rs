@@ -4,9 +4,12 @@
 use bytes::Bytes;
 use mcp_login_core::Timestamp;
 
-use super::backend::{Entry, StoreError, Version};
+use super::backend::{Entry, Key, Listed, StoreError, Version};
 
 pub(super) const HEAD: usize = 16;
+
+/// What is wrong with a record that [`decode`] refuses.
+pub(super) const SHORT: &str = "it is shorter than its head";
 
 pub(super) fn encode(version: Version, expires_at: Timestamp, value: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(HEAD + value.len());
@@ -24,13 +27,18 @@ pub(super) fn decode_head(stored: &[u8]) -> Result<(Version, Timestamp), StoreEr
         .map(|(version, end)| {
             (Version(u64::from_be_bytes(*version)), Timestamp::from_millis(u64::from_be_bytes(*end)))
         })
-        .ok_or(StoreError::Damaged("it is shorter than its head"))
+        .ok_or(StoreError::Damaged(SHORT))
 }
 
 pub(super) fn decode(stored: Bytes) -> Result<Entry, StoreError> {
     let (version, expires_at) = decode_head(&stored)?;
     let mut value = stored;
     Ok(Entry { version, expires_at, value: value.split_off(HEAD) })
+}
+
+/// A record as a listing shows it.
+pub(super) fn listed(key: Key, stored: Bytes) -> Listed {
+    Listed { key, entry: decode(stored).map_err(|_| SHORT) }
 }
 
 #[cfg(test)]

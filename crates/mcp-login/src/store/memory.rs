@@ -1,14 +1,15 @@
 //! Records in the memory of this process: for tests, demos and a single node that may forget.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use mcp_login_core::Timestamp;
 
-use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
+use super::backend::{Backend, Cursor, Entry, Key, Listed, Page, StoreError, Swap, Version};
 use super::watch::{Coherence, Watcher, Watchers};
 
 /// How many ended records one call takes out. A call adds at most one, so the rest cannot pile up.
@@ -28,7 +29,7 @@ pub struct MemoryBackend {
 
 #[derive(Default)]
 struct Records {
-    by_key: HashMap<Key, Entry>,
+    by_key: BTreeMap<Key, Entry>,
     by_end: BTreeSet<(Timestamp, Key)>,
 }
 
@@ -152,6 +153,37 @@ impl Backend for MemoryBackend {
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let after = match from.map(|from| Key::parse(from.as_str())) {
+            None => Bound::Unbounded,
+            Some(Some(key)) => Bound::Excluded(key),
+            Some(None) => return Ok(Page::default()),
+        };
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = records.by_key.range((after, Bound::Unbounded)).take(limit);
+        let records: Vec<_> =
+            listed.map(|(key, entry)| Listed { key: key.clone(), entry: Ok(entry.clone()) }).collect();
+        let next = records.last().filter(|_| records.len() == limit);
+        let next = next.map(|last| Cursor::new(last.key.as_str()));
+        Ok(Page { records, foreign: 0, next })
+    }
+
+    async fn restore(&self, key: &Key, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
+        let mut records = self.lock(now);
+        if records.live(key, now).is_some_and(|live| live.version >= entry.version) {
+            return Ok(false);
+        }
+        records.put(key, entry.clone());
+        drop(records);
+        self.watchers.changed(key);
+        Ok(true)
+    }
+
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(u64::try_from(records.by_key.len()).ok())
     }
 
     fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {

@@ -3,7 +3,9 @@
 mod address;
 mod cluster;
 mod failure;
+mod inspect;
 mod invalidation;
+mod listing;
 mod news;
 mod node;
 mod route;
@@ -27,7 +29,7 @@ use self::invalidation::Invalidation;
 use self::node::Command;
 use self::route::Route;
 use self::script::{Scripts, Writing};
-use super::backend::{Backend, Entry, Key, StoreError, Swap, Version};
+use super::backend::{Backend, Cursor, Entry, Finding, Key, Page, StoreError, Swap, Version};
 use super::layout;
 use super::options::StoreOptions;
 use super::watch::{Coherence, Watcher};
@@ -113,6 +115,12 @@ impl RedisBackend {
         format!("{}{}", self.prefix, key.as_str()).into_bytes()
     }
 
+    fn reading(name: &[u8]) -> Command {
+        let mut cmd = redis::cmd("GET");
+        cmd.arg(name);
+        Command { cmd, repeatable: true }
+    }
+
     fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }
@@ -155,7 +163,7 @@ fn read(stored: Option<Bytes>, now: Timestamp) -> Result<Option<Entry>, StoreErr
 
 /// A script saw a record of fewer bytes than a head.
 fn damaged() -> StoreError {
-    StoreError::Damaged("it is shorter than its head")
+    StoreError::Damaged(layout::SHORT)
 }
 
 impl Debug for RedisBackend {
@@ -179,10 +187,7 @@ fn life(expires_at: Timestamp, now: Timestamp) -> String {
 impl Backend for RedisBackend {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Entry>, StoreError> {
         let name = self.name(key);
-        let mut cmd = redis::cmd("GET");
-        cmd.arg(&name);
-        let command = Command { cmd, repeatable: true };
-        read(understand(self.route.call(&name, &command, self.deadline()).await?)?, now)
+        read(understand(self.route.call(&name, &Self::reading(&name), self.deadline()).await?)?, now)
     }
 
     async fn insert(
@@ -234,6 +239,29 @@ impl Backend for RedisBackend {
     /// Whether every record can be reached: of a Cluster, whether each slot has a master that answers.
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(self.route.ping(self.deadline()).await?)
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.page(from, limit).await
+    }
+
+    async fn restore(&self, key: &Key, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
+        let record = layout::encode(entry.version, entry.expires_at, &entry.value);
+        let (now, life) = (bytes(now), life(entry.expires_at, now));
+        let arguments: [&[u8]; 3] = [&now, &record, life.as_bytes()];
+        match self.run(&self.scripts.restore, key, &arguments).await? {
+            script::DONE => Ok(true),
+            script::DAMAGED => Err(damaged()),
+            _ => Ok(false),
+        }
+    }
+
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        self.size().await
+    }
+
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        self.findings().await
     }
 
     /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again. A Cluster

@@ -10,7 +10,7 @@ use mcp_login_core::scope::Scopes;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::store::backend::{Backend, Entry, Key, Swap, Version};
+use crate::store::backend::{Backend, Cursor, Entry, Key, Page, Swap, Version};
 use crate::store::memory::MemoryBackend;
 use crate::store::watch::Coherence;
 
@@ -121,6 +121,14 @@ impl Backend for Remote {
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<bool, StoreError> {
         self.check()?;
         self.records.delete(key, now).await
+    }
+
+    async fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.records.list(from, limit).await
+    }
+
+    async fn restore(&self, key: &Key, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
+        self.records.restore(key, entry, now).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -2,17 +2,18 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use mcp_login_core::Timestamp;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTableMetadata,
+    StorageError, TableDefinition, TableError, WriteTransaction,
 };
 
-use crate::store::backend::{Entry, Key, StoreError};
+use crate::store::backend::{Cursor, Entry, Finding, Key, Page, StoreError};
 use crate::store::layout;
 
 /// Key → record, as [`layout`] writes it.
@@ -99,6 +100,55 @@ impl Slot {
             .map_err(StoreError::unavailable)?;
         let entry = stored.map(layout::decode).transpose()?;
         Ok(entry.filter(|entry| !entry.expires_at.has_passed(now)))
+    }
+}
+
+/// What an operator looks at.
+impl Slot {
+    /// Up to `limit` records, in the order of their keys.
+    pub(super) fn list(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let listed = self.read(|transaction| {
+            let records = transaction.open_table(RECORDS)?;
+            let after = from.map_or(Bound::Unbounded, |from| Bound::Excluded(from.as_str()));
+            let mut page = Page::default();
+            for (seen, row) in records.range::<&str>((after, Bound::Unbounded))?.take(limit).enumerate() {
+                let (name, stored) = row?;
+                match Key::parse(name.value()) {
+                    Some(key) => {
+                        page.records.push(layout::listed(key, Bytes::copy_from_slice(stored.value())));
+                    }
+                    None => page.foreign = page.foreign.saturating_add(1),
+                }
+                if seen + 1 == limit {
+                    page.next = Some(Cursor::new(name.value()));
+                }
+            }
+            Ok(page)
+        });
+        listed.map_err(StoreError::unavailable)
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> Result<u64, StoreError> {
+        let length = self.read(|transaction| Ok(transaction.open_table(RECORDS)?.len()?));
+        length.map_err(StoreError::unavailable)
+    }
+
+    pub(super) fn inspect(&self, path: &Path) -> Result<Vec<Finding>, StoreError> {
+        let ends = self.read(|transaction| Ok(transaction.open_table(ENDS)?.len()?));
+        let (records, ends) = (self.len()?, ends.map_err(StoreError::unavailable)?);
+        let bytes = std::fs::metadata(path).map_err(StoreError::unavailable)?.len();
+        let fact = |name: &str, value: String| Finding { name: name.to_owned(), value, advice: None };
+        Ok(vec![
+            fact("format", FORMAT.to_string()),
+            fact("file size", format!("{} KiB", bytes.div_ceil(1024))),
+            Finding {
+                name: "records in the index of ends".to_owned(),
+                value: format!("{ends} of {records}"),
+                // A damaged record that was removed leaves its row there until it would have ended.
+                advice: (ends < records).then_some("records without a row there never leave the file"),
+            },
+        ])
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) enum Change {
     Swap { expected: Version, value: Bytes, expires_at: Timestamp },
     Take,
     Delete,
+    Restore(Entry),
     Nothing,
 }
 
@@ -43,6 +44,7 @@ pub(super) enum Outcome {
     Swapped(Swap),
     Taken(Option<Entry>),
     Deleted(bool),
+    Restored(bool),
     Nothing,
 }
 
@@ -161,6 +163,13 @@ impl<'t> Tables<'t> {
                     self.remove_record(key)?;
                 }
                 Outcome::Deleted(live.is_some())
+            }
+            Change::Restore(entry) => {
+                let newer = live.is_none_or(|(version, _)| version < entry.version);
+                if newer {
+                    self.put(key, old_end, entry.version, entry.expires_at, &entry.value)?;
+                }
+                Outcome::Restored(newer)
             }
             Change::Nothing => Outcome::Nothing,
         }))

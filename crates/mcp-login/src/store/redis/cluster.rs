@@ -200,6 +200,16 @@ impl Cluster {
         });
     }
 
+    /// Those who own slots, by their address.
+    pub(super) async fn masters(self: &Arc<Self>, deadline: Instant) -> Result<Vec<Arc<Node>>, Failure> {
+        self.owner(0, deadline).await?;
+        let masters: BTreeMap<_, _> = self.read(|map| {
+            let owners = map.owners.iter().flatten();
+            owners.map(|owner| (owner.address.clone(), Arc::clone(owner))).collect()
+        });
+        Ok(masters.into_values().collect())
+    }
+
     /// Every slot has a master that answers and says that the Cluster works.
     pub(super) async fn ping(self: &Arc<Self>, deadline: Instant) -> Result<(), Failure> {
         let answered = self.ping_masters(deadline).await;

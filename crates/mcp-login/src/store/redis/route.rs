@@ -22,7 +22,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(
 const LATECOMERS: Duration = Duration::from_millis(150);
 
 pub(super) enum Route {
-    One(Node),
+    One(Arc<Node>),
     Cluster(Arc<Cluster>),
     Sentinel(Arc<Sentinel>),
 }
@@ -37,7 +37,9 @@ enum Question<'a> {
 impl Route {
     pub(super) fn new(target: Target, options: &StoreOptions) -> Self {
         match target {
-            Target::One { address, access } => Self::One(Node::new(address, access, Role::Any, options)),
+            Target::One { address, access } => {
+                Self::One(Arc::new(Node::new(address, access, Role::Any, options)))
+            }
             Target::Cluster { seeds, access } => {
                 Self::Cluster(Arc::new(Cluster::new(&seeds, access, options)))
             }
@@ -86,6 +88,15 @@ impl Route {
             (Self::Cluster(cluster), Question::All { .. }) => {
                 cluster.ping(deadline).await.map(|()| Value::Nil)
             }
+        }
+    }
+
+    /// Every master that has records, in an order that stays while they do.
+    pub(super) async fn masters(&self, deadline: Instant) -> Result<Vec<Arc<Node>>, Failure> {
+        match self {
+            Self::One(node) => Ok(vec![Arc::clone(node)]),
+            Self::Cluster(cluster) => cluster.masters(deadline).await,
+            Self::Sentinel(sentinel) => Ok(vec![sentinel.master(deadline).await?]),
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) const DONE: i64 = 1;
 pub(super) const CONFLICT: i64 = 2;
 /// What is stored is shorter than a record's head.
 pub(super) const DAMAGED: i64 = -1;
-// 0, and anything else: there is a record already (insert), or none (swap, delete).
+// 0, and anything else: there is a record already (insert, restore), or none (swap, delete).
 
 /// `ARGV[1]` is the time of the call. An ended record is left for Redis to take out, unless it is written over.
 const PRELUDE: &str = r"
@@ -59,6 +59,26 @@ if #stored >= 16 and ended() then return 0 end
 return 1
 ";
 
+/// Bytes in network byte order sort as the numbers do.
+const RESTORE: &str = r"
+if stored then
+  if #stored < 16 then return -1 end
+  if not ended() then
+    local newer = false
+    for i = 1, 8 do
+      local a, b = string.byte(stored, i), string.byte(ARGV[2], i)
+      if a ~= b then
+        newer = a < b
+        break
+      end
+    end
+    if not newer then return 0 end
+  end
+end
+put(ARGV[2], ARGV[3])
+return 1
+";
+
 /// A script, which Redis is asked to run by its hash, and sent only when it does not know it yet.
 pub(super) struct Writing {
     text: String,
@@ -98,6 +118,7 @@ pub(super) struct Scripts {
     pub(super) swap: Writing,
     pub(super) take: Writing,
     pub(super) delete: Writing,
+    pub(super) restore: Writing,
 }
 
 impl Scripts {
@@ -107,6 +128,7 @@ impl Scripts {
             swap: Writing::new(SWAP),
             take: Writing::new(TAKE),
             delete: Writing::new(DELETE),
+            restore: Writing::new(RESTORE),
         }
     }
 }

@@ -81,7 +81,7 @@ impl Sentinel {
         answered
     }
 
-    async fn master(&self, deadline: Instant) -> Result<Arc<Node>, Failure> {
+    pub(super) async fn master(&self, deadline: Instant) -> Result<Arc<Node>, Failure> {
         let known = self.lock().clone();
         if let Some(master) = known {
             return Ok(master);
