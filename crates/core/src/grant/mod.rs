@@ -149,6 +149,28 @@ pub struct User {
 }
 
 impl Grant {
+    /// The name of the stage, as it is stored.
+    #[must_use]
+    pub const fn stage(&self) -> &'static str {
+        match self {
+            Self::Pending(_) => "pending",
+            Self::Approved(_) => "approved",
+            Self::Claimed(_) => "claimed",
+            Self::CodeIssued(_) => "code_issued",
+            Self::Active(_) => "active",
+        }
+    }
+
+    /// Who logged in, once that is known.
+    #[must_use]
+    pub const fn login(&self) -> Option<&Login> {
+        match self {
+            Self::Pending(_) | Self::Approved(_) | Self::Claimed(_) => None,
+            Self::CodeIssued(issued) => Some(&issued.login),
+            Self::Active(active) => Some(&active.login),
+        }
+    }
+
     /// When nothing of the grant is of use any more.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {

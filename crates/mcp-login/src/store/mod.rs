@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod conformance;
+pub mod copy;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(any(feature = "file", feature = "redis"))]
@@ -15,11 +16,12 @@ pub mod options;
 pub mod records;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod walk;
 pub mod watch;
 
 use std::sync::{Arc, Weak};
 
-use backend::{Backend, StoreError};
+use backend::{Backend, Finding, StoreError};
 use options::StoreOptions;
 use watch::{Coherence, Watcher, Watchers};
 
@@ -64,6 +66,22 @@ impl Store {
     /// [`StoreError::Unavailable`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.backend.ping().await
+    }
+
+    /// What an operator should know about how the store is set up.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not answer.
+    pub async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        self.backend.inspect().await
+    }
+
+    /// About how many records there are, if the store knows without a look at each; ended ones count.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not answer.
+    pub async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        self.backend.estimate().await
     }
 
     /// Tells the watcher of every change to records of this kind: of those that are made through this store, or a clone

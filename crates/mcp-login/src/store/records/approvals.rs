@@ -14,6 +14,9 @@ use super::{BrowserSecret, decode, encode};
 use crate::store::Store;
 use crate::store::backend::{Key, StoreError};
 
+/// The kind of these records.
+pub(super) const APPROVALS: &str = "approval";
+
 /// How long an approval is remembered.
 const TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -32,7 +35,7 @@ fn key(browser: &BrowserSecret, request: &AuthorizationRequest) -> Key {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());
     }
-    Key::new("approval", &URL_SAFE_NO_PAD.encode(digest.finalize()))
+    Key::new(APPROVALS, &URL_SAFE_NO_PAD.encode(digest.finalize()))
 }
 
 impl Store {

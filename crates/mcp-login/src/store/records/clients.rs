@@ -12,6 +12,9 @@ use super::{decode, encode};
 use crate::store::Store;
 use crate::store::backend::{Entry, Key, StoreError, Swap};
 
+/// The kind of these records.
+pub(super) const CLIENTS: &str = "client";
+
 /// Not every use of a client writes: one that was renewed this short a time ago is left alone.
 const RENEW_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -55,7 +58,7 @@ impl ClientRecord {
 
 fn key(client_id: &str) -> Option<Key> {
     let valid = client_id.len() == 32 && client_id.bytes().all(|b| b.is_ascii_hexdigit());
-    valid.then(|| Key::new("client", client_id))
+    valid.then(|| Key::new(CLIENTS, client_id))
 }
 
 impl Store {

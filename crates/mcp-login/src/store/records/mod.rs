@@ -6,6 +6,7 @@ mod grants;
 mod handle;
 mod seal;
 mod session_key;
+mod survey;
 mod used;
 
 pub use approvals::Approval;
@@ -16,6 +17,7 @@ pub(crate) use handle::hash as hash_secret;
 pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};
 pub use seal::{DataKey, OpenError};
 pub use session_key::SessionKey;
+pub use survey::{Count, Survey};
 pub use used::UsedKind;
 
 /// What the upstream said of the person is sealed as this.

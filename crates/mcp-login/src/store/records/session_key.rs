@@ -15,6 +15,9 @@ use super::random_secret;
 use crate::store::Store;
 use crate::store::backend::{Key, StoreError};
 
+/// The kind of these records.
+pub(super) const SECRETS: &str = "secret";
+
 /// Longer than any process runs. Sessions that outlive the key have to be opened again.
 const LIFETIME: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 /// Bytes of a tag: 128 bits cannot be guessed.
@@ -55,7 +58,7 @@ impl SessionKey {
 impl Store {
     /// The key of this store; whoever asks first makes it.
     pub async fn session_key(&self, now: Timestamp) -> Result<SessionKey, StoreError> {
-        let key = Key::new("secret", "mcp-sessions");
+        let key = Key::new(SECRETS, "mcp-sessions");
         if self.backend().get(&key, now).await?.is_none() {
             let made = Bytes::copy_from_slice(random_secret().expose_secret().as_bytes());
             self.backend().insert(&key, made, now.plus(LIFETIME), now).await?;

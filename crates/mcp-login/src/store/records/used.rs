@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::store::Store;
 use crate::store::backend::{Key, StoreError};
 
+/// The kind of these records.
+pub(super) const USED: &str = "used";
+
 /// The least that a use is remembered: stores keep nothing that ends at once.
 const MIN_AGE: Duration = Duration::from_secs(1);
 
@@ -51,7 +54,7 @@ impl Store {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
-        let key = Key::new("used", &URL_SAFE_NO_PAD.encode(digest.finalize()));
+        let key = Key::new(USED, &URL_SAFE_NO_PAD.encode(digest.finalize()));
         self.backend().insert(&key, Bytes::from_static(b"1"), until.max(now.plus(MIN_AGE)), now).await
     }
 }
