@@ -1,5 +1,6 @@
 //! From the configuration to the library: the one place where the two meet.
 
+use mcp_login::clock::{Clock, SystemClock};
 use mcp_login::server::AuthServerBuilder;
 use mcp_login::settings::StaticClient;
 use mcp_login::upstream::{self, TrustedIssuer, Upstream};
@@ -10,6 +11,12 @@ use crate::config::valid::{Auth, Config, McpConfig, StaticClientConfig, Upstream
 /// The authorization server that the configuration asks for.
 pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
     let store = Store::open_with(config.store.url.expose_secret(), &config.store.options()).await?;
+    // A store that is away now may come back; one that lacks logins would log people out.
+    if store.is_unfinished_copy(SystemClock.now()).await.unwrap_or(false) {
+        anyhow::bail!(
+            "store.url: a copy to this store was broken off, so it lacks logins; finish it with `mcp-login store copy`"
+        );
+    }
     Ok(builder(config)?.store(store).build().await?)
 }
 

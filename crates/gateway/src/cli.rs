@@ -35,6 +35,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// The services people can sign in to, and what each needs
     Providers(ProvidersArgs),
+    /// Look into the store, or move everything to another one
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 /// `demo`
@@ -87,6 +90,62 @@ pub struct ProvidersArgs {
     pub config: ConfigArgs,
 }
 
+/// `store`
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Try the store out, read every record, and say what loses logins
+    Check(StoreArgs),
+    /// Count what is in the store
+    Stats(StoreArgs),
+    /// Copy everything to another store; stop the gateways first
+    Copy(CopyArgs),
+}
+
+/// `store check`, `store stats`
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// The store's URL, or env:NAME for a variable that holds it [default: the configuration's]
+    pub store: Option<String>,
+    /// How it is spoken to.
+    #[command(flatten)]
+    pub options: StoreOptionArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `store copy`
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The store to copy from: its URL, or env:NAME for a variable that holds it
+    pub from: String,
+    /// The store to copy to, likewise; it has to be empty
+    pub to: String,
+    /// How they are spoken to.
+    #[command(flatten)]
+    pub options: StoreOptionArgs,
+    /// What keys begin with in TO [default: as in FROM]
+    #[arg(long, value_name = "PREFIX")]
+    pub to_key_prefix: Option<String>,
+    /// TO is an earlier copy of FROM that no gateway has used since: bring it up to date
+    #[arg(long)]
+    pub catch_up: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a store is spoken to.
+#[derive(Debug, Args)]
+pub struct StoreOptionArgs {
+    /// Where the configuration is: its `[store]` says how a store is spoken to.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// What keys begin with, on Redis [default: the configuration's, or mcp-login:]
+    #[arg(long, value_name = "PREFIX")]
+    pub key_prefix: Option<String>,
+}
+
 /// Why a command ended without doing what it was asked for.
 #[derive(Debug)]
 pub enum Failure {
@@ -94,8 +153,8 @@ pub enum Failure {
     Usage(String),
     /// Exit code 1: it was right, and did not work.
     Failed(anyhow::Error),
-    /// Exit code 2, and everything was said already.
-    Said,
+    /// This exit code, and everything was said already.
+    Said(u8),
 }
 
 impl Failure {
@@ -103,8 +162,9 @@ impl Failure {
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Said => 2,
+            Self::Usage(_) => 2,
             Self::Failed(_) => 1,
+            Self::Said(code) => *code,
         }
     }
 }
@@ -144,7 +204,7 @@ pub fn main() -> ExitCode {
             match &failure {
                 Failure::Usage(message) => print_error(message),
                 Failure::Failed(error) => print_error(&format!("{error:#}")),
-                Failure::Said => {}
+                Failure::Said(_) => {}
             }
             ExitCode::from(failure.code())
         }
@@ -160,6 +220,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Providers(args) => command::providers::run(&args),
         Command::Demo(args) => block_on(command::demo::run(args.port, args.data)),
         Command::Serve(args) => block_on(command::serve::run(args)),
+        Command::Store(StoreCommand::Check(args)) => block_on(command::store::check(&args)),
+        Command::Store(StoreCommand::Stats(args)) => block_on(command::store::stats(&args)),
+        Command::Store(StoreCommand::Copy(args)) => block_on(command::store::copy(&args)),
     }
 }
 

@@ -148,6 +148,27 @@ async fn who_was_logged_in_before_is_logged_in_after_it() {
     Tokens::read(client.exchange(&waiting, &[("resource", &first.mcp())]).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survey_counts_what_logins_leave_behind() {
+    let store = Store::open("memory:").await.unwrap();
+    let server = TestServer::with(Options { store: store.clone(), ..Options::usual().await }).await;
+    let client = OAuthClient::register(&server).await;
+    client.log_in(&Browser::new()).await;
+    client.log_in(&Browser::new()).await;
+    client.code(&Browser::new()).await;
+    Browser::new().open(&client.authorization_url(&[])).await;
+    let survey = store.survey(server.clock.now(), |_| {}).await.unwrap();
+    assert_eq!(survey.people, 1, "always the same one");
+    let stages = [("active", 2), ("code_issued", 1), ("pending", 1)];
+    assert_eq!(survey.stages, BTreeMap::from(stages));
+    assert_eq!((survey.kinds["grant"].records, survey.kinds["client"].records), (4, 1));
+    assert_eq!((survey.damaged, survey.foreign, survey.unfinished_copy), (0, 0, false));
+    server.clock.advance(Duration::from_secs(400 * 24 * 3600));
+    let survey = store.survey(server.clock.now(), |_| {}).await.unwrap();
+    assert_eq!((survey.people, survey.kinds["grant"].records), (0, 0));
+    assert_eq!(survey.kinds["grant"].ended, 4);
+}
+
 #[tokio::test]
 async fn records_are_as_they_were_and_what_has_ended_stays_behind() {
     let ((from, source), (to, target)) = (memory(), memory());

@@ -17,7 +17,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
             Err(faults) => (faults.faults(), faults.warnings()),
         };
         say(&json!({ "ok": checked.is_ok(), "faults": faults, "warnings": warnings }).to_string());
-        return checked.map(|_| ()).map_err(|_| Failure::Said);
+        return checked.map(|_| ()).map_err(|_| Failure::Said(2));
     }
     let checked = checked?;
     let config = &checked.config;

@@ -4,10 +4,12 @@ pub mod config;
 pub mod demo;
 pub mod providers;
 pub mod serve;
+pub mod store;
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::ConfigArgs;
+use crate::config::valid::StoreConfig;
 use crate::config::{Checked, Environment, Faults, Sources, env};
 
 /// The configuration that a command works with.
@@ -27,15 +29,19 @@ impl Source {
         Ok(Self { path, text, folder, environment: env::of_process() })
     }
 
+    /// `[store]`, whatever else is said or not said.
+    fn store(&self) -> Result<StoreConfig, Faults> {
+        self.sources(&[]).store()
+    }
+
+    fn sources<'a>(&'a self, providers: &'a [&'a str]) -> Sources<'a> {
+        Sources { text: &self.text, folder: &self.folder, environment: &self.environment, providers }
+    }
+
     fn check(&self) -> Result<Checked, Faults> {
         let rows = providers::rows();
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-        let sources = Sources {
-            text: &self.text,
-            folder: &self.folder,
-            environment: &self.environment,
-            providers: &names,
-        };
+        let sources = self.sources(&names);
         let is_there = !self.text.is_empty() || self.path.exists();
         if !is_there && !env::says_anything(&self.environment) {
             // A list of everything that is missing would hide what is wrong.

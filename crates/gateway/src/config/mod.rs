@@ -59,13 +59,35 @@ impl Sources<'_> {
             faults.push("", "cannot be read");
             return Err(faults);
         };
-        let context = valid::Context {
-            places: Places { environment: self.environment, folder: self.folder },
-            providers: self.providers,
-        };
-        match valid::Config::judge(raw, &context, &mut faults) {
+        match valid::Config::judge(raw, &self.context(), &mut faults) {
             Some(config) if faults.is_empty() => Ok(Checked { config, warnings: faults.warnings().to_vec() }),
             _ => Err(faults),
+        }
+    }
+
+    /// Judges `[store]` alone, for commands that need nothing else: they run where the secrets of the rest are not known.
+    pub fn store(&self) -> Result<valid::StoreConfig, Faults> {
+        let mut faults = Faults::default();
+        let mut table = self.table(&mut faults)?;
+        env::overlay(&mut table, self.environment, &mut faults);
+        // Whatever else is wrong is for `config check`.
+        let mut faults = Faults::default();
+        table.retain(|name, _| name == "store");
+        check::section(&mut table, schema::ROOT, "", &mut faults);
+        let Ok(raw) = table.try_into::<raw::Config>() else {
+            faults.push("store", "cannot be read");
+            return Err(faults);
+        };
+        match valid::store::judge(raw.store.unwrap_or_default(), &self.context(), &mut faults) {
+            Some(store) if faults.is_empty() => Ok(store),
+            _ => Err(faults),
+        }
+    }
+
+    fn context(&self) -> valid::Context<'_> {
+        valid::Context {
+            places: Places { environment: self.environment, folder: self.folder },
+            providers: self.providers,
         }
     }
 

@@ -13,6 +13,7 @@ mod layout;
 pub mod memory;
 pub mod open;
 pub mod options;
+mod probe;
 pub mod records;
 #[cfg(feature = "redis")]
 pub mod redis;

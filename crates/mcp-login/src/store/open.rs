@@ -23,7 +23,7 @@ pub async fn open_backend(url: &str, options: &StoreOptions) -> Result<Arc<dyn B
     match scheme.to_ascii_lowercase().as_str() {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryBackend::new())),
         "memory" => Err(StoreError::Open("the store's URL is `memory:`, with nothing after it".to_owned())),
-        "file" => open_file(rest).await,
+        "file" => open_file(rest, options.create).await,
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
             open_redis(url, options)
         }
@@ -41,7 +41,7 @@ fn not_understood() -> StoreError {
 
 /// `file:relative`, `file:/absolute` and `file:///absolute`.
 #[cfg(feature = "file")]
-async fn open_file(rest: &str) -> Result<Arc<dyn Backend>, StoreError> {
+async fn open_file(rest: &str, create: bool) -> Result<Arc<dyn Backend>, StoreError> {
     let path = match rest.strip_prefix("//") {
         Some(path) if path.starts_with('/') => path,
         Some(_) => {
@@ -56,6 +56,9 @@ async fn open_file(rest: &str) -> Result<Arc<dyn Backend>, StoreError> {
         return Err(StoreError::Open("the store's URL lacks the path after `file:`".to_owned()));
     }
     let path = std::path::PathBuf::from(path);
+    if !create && !path.exists() {
+        return Err(StoreError::Open(format!("the store's file {} is not there", path.display())));
+    }
     // Opening may wait for a repair of the file.
     let opened = tokio::task::spawn_blocking(move || super::file::FileBackend::open(&path)).await;
     match opened {
@@ -69,7 +72,7 @@ async fn open_file(rest: &str) -> Result<Arc<dyn Backend>, StoreError> {
 
 #[cfg(not(feature = "file"))]
 #[allow(clippy::unused_async, reason = "the same signature as with the feature")]
-async fn open_file(_rest: &str) -> Result<Arc<dyn Backend>, StoreError> {
+async fn open_file(_rest: &str, _create: bool) -> Result<Arc<dyn Backend>, StoreError> {
     Err(StoreError::Open("this build has no `file:` store (Cargo feature `file`)".to_owned()))
 }
 
@@ -109,6 +112,19 @@ mod tests {
         open_backend(&format!("file:{}", path.display()), &StoreOptions::default()).await.unwrap();
         open_backend(&format!("file://{}", path.display()), &StoreOptions::default()).await.unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "both name one file");
+    }
+
+    #[cfg(feature = "file")]
+    #[tokio::test]
+    async fn a_file_that_is_not_there_is_made_unless_it_has_to_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file:{}", folder.path().join("a.db").display());
+        let there = StoreOptions::default().create(false);
+        let refused = open_backend(&url, &there).await;
+        assert!(matches!(refused, Err(StoreError::Open(text)) if text.contains("a.db is not there")));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        open_backend(&url, &StoreOptions::default()).await.unwrap();
+        open_backend(&url, &there).await.unwrap();
     }
 
     #[cfg(feature = "redis")]

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::DEFAULT_KEY_PREFIX;
 
-/// Settings of a store; the defaults are good for a Redis in the same data centre. `memory:` and `file:` use none.
+/// Settings of a store; the defaults are good for a Redis in the same data centre. `memory:` uses none, `file:` only
+/// [`create`](Self::create).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     pub(super) key_prefix: String,
     pub(super) timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) connections: usize,
+    pub(super) create: bool,
 }
 
 impl Default for StoreOptions {
@@ -20,6 +22,7 @@ impl Default for StoreOptions {
             timeout: Self::DEFAULT_TIMEOUT,
             connect_timeout: Self::DEFAULT_TIMEOUT,
             connections: 1,
+            create: true,
         }
     }
 }
@@ -41,6 +44,12 @@ impl StoreOptions {
         self
     }
 
+    /// What stands before every key.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.key_prefix
+    }
+
     /// How long one call may take, everything included (connecting, redirects, waiting for a connection): after it the
     /// call has failed as [`StoreError::Unavailable`](super::backend::StoreError::Unavailable). Two seconds by default;
     /// 10 ms to a minute.
@@ -54,6 +63,13 @@ impl StoreOptions {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.clamp(*Self::TIMEOUT_RANGE.start(), *Self::TIMEOUT_RANGE.end());
+        self
+    }
+
+    /// Whether a file that is not there is made, as by default; without it, opening such a store is an error.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 

@@ -6,7 +6,7 @@ mod mcp;
 mod own;
 mod public_url;
 mod static_client;
-mod store;
+pub(super) mod store;
 mod tokens;
 mod trusted_issuers;
 mod upstream;

@@ -53,7 +53,7 @@ const MAX_GRACE: Duration = Duration::from_secs(60 * 60);
 const UPSTASH: [(&str, &str); 2] =
     [("KV_REST_API_URL", "KV_REST_API_TOKEN"), ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")];
 
-pub(super) fn judge(
+pub(in crate::config) fn judge(
     raw: crate::config::raw::Store,
     context: &Context<'_>,
     faults: &mut Faults,

@@ -15,6 +15,7 @@ use super::used::USED;
 use crate::store::Store;
 use crate::store::backend::{Key, Listed, StoreError};
 use crate::store::copy::COPY;
+use crate::store::probe::PROBE;
 use crate::store::walk::{Seen, each_page};
 
 /// How many damaged records are named.
@@ -61,39 +62,11 @@ impl Store {
             |error| error,
             async |page| {
                 survey.foreign = survey.foreign.saturating_add(number(page.foreign));
-                for Listed { key, entry } in page.records {
-                    if !seen.insert(key.as_str(), ()) {
-                        continue;
-                    }
-                    let read = entry.and_then(|entry| Ok((read(&key, &entry.value)?, entry)));
-                    let (read, entry) = match read {
-                        Ok(read) => read,
-                        Err(why) => {
-                            survey.name(key, why);
-                            continue;
-                        }
-                    };
-                    let kind = match read {
-                        Read::Foreign => {
-                            survey.foreign = survey.foreign.saturating_add(1);
-                            continue;
-                        }
-                        Read::Copy => {
-                            survey.unfinished_copy = true;
-                            continue;
-                        }
-                        Read::Grant(_) | Read::Other => key.kind().to_owned(),
-                    };
-                    let lives = !entry.expires_at.has_passed(now);
-                    survey.kinds.entry(kind).or_default().add(entry.value.len(), lives);
-                    if let Read::Grant(grant) = read
-                        && lives
+                for record in page.records {
+                    if seen.insert(record.key.as_str(), ())
+                        && let Some(subject) = survey.add(record, now)
                     {
-                        let stage = survey.stages.entry(grant.stage()).or_default();
-                        *stage = stage.saturating_add(1);
-                        if let Some(subject) = grant.login().map(|login| login.user.subject.as_str()) {
-                            people.insert(subject, ());
-                        }
+                        people.insert(&subject, ());
                     }
                 }
                 progress(number(seen.len()));
@@ -107,6 +80,35 @@ impl Store {
 }
 
 impl Survey {
+    /// Counts a record, and gives the person whose login it is.
+    fn add(&mut self, Listed { key, entry }: Listed, now: Timestamp) -> Option<String> {
+        let read = entry.and_then(|entry| Ok((read(&key, &entry.value)?, entry)));
+        let (read, entry) = match read {
+            Ok(read) => read,
+            Err(why) => {
+                self.name(key, why);
+                return None;
+            }
+        };
+        let lives = !entry.expires_at.has_passed(now);
+        match &read {
+            Read::Grant(_) | Read::Other => {
+                let count = self.kinds.entry(key.kind().to_owned()).or_default();
+                count.add(entry.value.len(), lives);
+            }
+            Read::Copy => self.unfinished_copy = true,
+            Read::Foreign => self.foreign = self.foreign.saturating_add(1),
+            Read::Probe => {}
+        }
+        let Read::Grant(grant) = read else { return None };
+        if !lives {
+            return None;
+        }
+        let stage = self.stages.entry(grant.stage()).or_default();
+        *stage = stage.saturating_add(1);
+        grant.login().map(|login| login.user.subject.clone())
+    }
+
     fn name(&mut self, key: Key, why: &'static str) {
         self.damaged = self.damaged.saturating_add(1);
         if self.named.len() < NAMED {
@@ -136,6 +138,7 @@ enum Read {
     Grant(Box<Grant>),
     Other,
     Copy,
+    Probe,
     Foreign,
 }
 
@@ -147,6 +150,7 @@ fn read(key: &Key, value: &[u8]) -> Result<Read, &'static str> {
         APPROVALS => decode::<Approval>(value, "it is no approval").map(|_| Read::Other),
         USED | SECRETS => Ok(Read::Other),
         COPY => Ok(Read::Copy),
+        PROBE => Ok(Read::Probe),
         _ => Ok(Read::Foreign),
     }
     .map_err(|error| match error {
