@@ -55,6 +55,11 @@ impl Params {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Every parameter, in the order in which they came.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether a parameter is there at all, even without a value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +20,7 @@ use super::session::{SESSION_LABEL, Session, claim};
 use crate::store::backend::{StoreError, Swap, Version};
 use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind, UPSTREAM_TOKENS_LABEL};
 use crate::telemetry::log_failure;
-use crate::upstream::{Exchange, Login, UpstreamError};
+use crate::upstream::{Callback, Exchange, Login, UpstreamError};
 
 /// How long the upstream may take for all that it is asked: less than a request may.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(45);
@@ -43,6 +44,20 @@ pub(crate) async fn get(
     };
     Cookie::session(server.is_https(), returned.state.grant(), server.lifetimes.session).clear(&mut response);
     Ok(response)
+}
+
+/// The same from a service that answers with a form (`response_mode=form_post`). The form comes from another site, so the
+/// browser keeps the session's cookie back; it brings it when it is sent on to the same with `GET`.
+pub(crate) async fn post(
+    State(server): State<Arc<AuthorizationServer>>,
+    form: Bytes,
+) -> Result<Response, AuthorizeError> {
+    let form = Params::parse(&form).map_err(|error| AuthorizeError::bad_request(&error))?;
+    let mut callback = server.callback.clone();
+    // An id_token may be among the others: it comes again, from the service itself.
+    let wanted = ["code", "state", "iss", "error", "user"];
+    callback.query_pairs_mut().extend_pairs(form.pairs().filter(|(name, _)| wanted.contains(name)));
+    Ok(see_other(callback.as_str()))
 }
 
 /// Remembers what the person approved, now that somebody has signed in. A convenience: without it the page is shown
@@ -156,9 +171,11 @@ async fn sign_in(
         _ => return Err(SignInError::Refused),
     }
     let Ok(Some(code)) = query.one("code") else { return Err(SignInError::NoCode) };
+    let parameters: Vec<_> = query.pairs().collect();
     let exchange = Exchange {
         code: &code.into(),
         iss,
+        callback: Callback(&parameters),
         redirect_uri: &server.callback,
         code_verifier: &session.code_verifier,
         nonce: &session.nonce,

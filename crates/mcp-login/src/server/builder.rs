@@ -241,7 +241,7 @@ impl AuthServerBuilder {
         else {
             return Err(BuildError(with_missing(faults)));
         };
-        let upstream = Arc::new(upstream);
+        let upstream = Arc::new(upstream.fetching(self.access.claims.keys()));
         let grants = GrantCache::new(store.clone(), Arc::clone(&self.clock), self.verification_cache);
         let verifier = Verifier::new(store.clone(), grants, Arc::clone(&upstream), Arc::clone(&self.clock));
         let verifier = Arc::new(verifier);

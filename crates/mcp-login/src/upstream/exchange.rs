@@ -1,16 +1,18 @@
 //! The way back: a code becomes a [`Login`], a refresh token new tokens.
 
 use mcp_login_core::{Secret, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
+use super::callback::Callback;
 use super::error::UpstreamError;
 use super::id_token::Expected;
-use super::identity::{Identity, Sources};
+use super::identity::{Identity, Sources, point};
 use super::metadata::{Metadata, check_url};
-use super::provider::{Kind, Pkce};
+use super::provider::Kind;
+use super::quirk::{Pkce, Quirk};
 use super::service::Upstream;
-use super::token::UpstreamTokens;
+use super::token::{Purpose, UpstreamTokens};
 
 /// What came back in the callback, and what was kept for it.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +21,8 @@ pub struct Exchange<'a> {
     pub code: &'a Secret,
     /// The `iss` parameter, when there was one (RFC 9207).
     pub iss: Option<&'a str>,
+    /// All that the browser brought back: some services sign it, or say more in it.
+    pub callback: Callback<'a>,
     /// The `callback` of [`Upstream::authorization_url`]; sent as it is.
     pub redirect_uri: &'a Url,
     /// Belongs to the `code_challenge` (RFC 7636 §4.1).
@@ -46,17 +50,15 @@ impl Upstream {
     pub async fn exchange(&self, exchange: Exchange<'_>) -> Result<Login, UpstreamError> {
         let metadata = self.metadata(exchange.now).await?;
         self.check_iss(exchange.iss, &metadata)?;
-        let mut form = vec![
-            ("grant_type", "authorization_code"),
-            ("code", exchange.code.expose_secret()),
-            ("redirect_uri", exchange.redirect_uri.as_str()),
-        ];
-        if self.provider.pkce == Pkce::S256 {
-            form.push(("code_verifier", exchange.code_verifier.expose_secret()));
-        }
-        let answer = self.call_token_endpoint(metadata.token_endpoint.clone(), &form).await?;
-        let tokens = UpstreamTokens::from_answer(&answer, exchange.now)?;
-        let mut sources = Sources { token: answer, ..Sources::default() };
+        self.check_signature(exchange.callback)?;
+        let answer = self.redeem(&metadata, &exchange).await?;
+        let tokens = UpstreamTokens::from_answer(self.pointed(&answer), &self.provider, exchange.now)?;
+        let mut sources = Sources {
+            token: answer,
+            callback: exchange.callback.kept(&self.provider.keep_callback),
+            name: exchange.callback.name_of_user().filter(|_| self.provider.has(Quirk::FormPostCallback)),
+            ..Sources::default()
+        };
         if self.provider.kind == Kind::Oidc {
             let expected = Expected {
                 provider: &self.provider,
@@ -81,7 +83,41 @@ impl Upstream {
                 .map_err(|fault| UpstreamError::Misconfigured(format!("email_endpoint: {fault}")))?;
             sources.email = self.fetch_email(endpoint, &tokens.access_token).await?;
         }
+        sources.lists = self.fetch_lists(&tokens.access_token).await?;
         Ok(Login { identity: sources.into_identity(&self.provider)?, tokens })
+    }
+
+    /// The answer to the code.
+    async fn redeem(
+        &self,
+        metadata: &Metadata,
+        exchange: &Exchange<'_>,
+    ) -> Result<Map<String, Value>, UpstreamError> {
+        let mut members = vec![
+            ("grant_type", "authorization_code"),
+            ("code", exchange.code.expose_secret()),
+            ("redirect_uri", exchange.redirect_uri.as_str()),
+        ];
+        if self.provider.pkce == Pkce::S256 {
+            members.push(("code_verifier", exchange.code_verifier.expose_secret()));
+        }
+        members
+            .extend(self.provider.token_params.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let (endpoint, now) = (metadata.token_endpoint.clone(), exchange.now);
+        let answer = self.call_token_endpoint(endpoint.clone(), &members, Purpose::Exchange, now).await?;
+        if self.provider.has(Quirk::Facebook) {
+            self.long_lived(endpoint, &answer, now).await
+        } else {
+            Ok(answer)
+        }
+    }
+
+    /// The part of an answer where the tokens are.
+    fn pointed<'a>(&self, answer: &'a Map<String, Value>) -> &'a Map<String, Value> {
+        let pointer = self.provider.token_pointer.as_deref();
+        let nested = pointer.and_then(|pointer| point(answer, pointer)).and_then(Value::as_object);
+        let nested = nested.filter(|nested| nested.contains_key("access_token"));
+        nested.unwrap_or(answer)
     }
 
     /// Gets new tokens (RFC 6749 §6). What the answer leaves out, the refresh token and the scope, stays as it was in
@@ -98,10 +134,16 @@ impl Upstream {
         let Some(refresh_token) = &old.refresh_token else {
             return Err(UpstreamError::refused("no_refresh_token"));
         };
-        let endpoint = self.metadata(now).await?.token_endpoint;
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        let answer = self.call_token_endpoint(endpoint, &form).await?;
-        let mut tokens = UpstreamTokens::from_answer(&answer, now)?;
+        let metadata = self.metadata(now).await?;
+        let endpoint = metadata.refresh_endpoint.unwrap_or(metadata.token_endpoint);
+        let mut members =
+            vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
+        let scopes = self.provider.requested_scopes().join(" ");
+        if self.provider.scope_on_refresh {
+            members.push(("scope", &scopes));
+        }
+        let answer = self.call_token_endpoint(endpoint, &members, Purpose::Refresh, now).await?;
+        let mut tokens = UpstreamTokens::from_answer(self.pointed(&answer), &self.provider, now)?;
         tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
         tokens.scope = tokens.scope.or_else(|| old.scope.clone());
         Ok(tokens)

@@ -101,7 +101,18 @@ pub(super) async fn send(
     request: RequestBuilder,
     limit: usize,
 ) -> Result<Answer, UpstreamError> {
-    let mut response = request.header(ACCEPT, "application/json").send().await.map_err(broken)?;
+    send_accepting(key, request, limit, false).await
+}
+
+/// The same for a request that may say itself what it accepts.
+pub(super) async fn send_accepting(
+    key: &'static str,
+    request: RequestBuilder,
+    limit: usize,
+    says_itself: bool,
+) -> Result<Answer, UpstreamError> {
+    let request = if says_itself { request } else { request.header(ACCEPT, "application/json") };
+    let mut response = request.send().await.map_err(broken)?;
     let status = response.status();
     if status.is_server_error()
         || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)

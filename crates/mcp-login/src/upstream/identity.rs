@@ -1,15 +1,10 @@
 //! Who signed in: the stable subject, and what is only shown.
 
-use mcp_login_core::Secret;
-use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::error::UpstreamError;
-use super::http::{ANSWER_LIMIT, send};
 use super::provider::{Kind, Provider};
-use super::service::Upstream;
 
 /// What stands before the `client_id` of a client that acts for itself, where it is a subject.
 pub(crate) const CLIENT_SUBJECT_PREFIX: &str = "client:";
@@ -50,6 +45,7 @@ pub(super) enum SubjectPart<'a> {
     Userinfo(&'a str),
     IdToken(&'a str),
     Token(&'a str),
+    Callback(&'a str),
 }
 
 impl<'a> SubjectPart<'a> {
@@ -69,19 +65,26 @@ impl<'a> SubjectPart<'a> {
             "userinfo" => Some(Self::Userinfo(pointer)),
             "id_token" => Some(Self::IdToken(pointer)),
             "token" => Some(Self::Token(pointer)),
+            "callback" => Some(Self::Callback(pointer)),
             _ => None,
         }
     }
 }
 
-/// What the service said, in its three places.
+/// What the service said, in its places.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     pub(super) token: Map<String, Value>,
     pub(super) id_token: Map<String, Value>,
     pub(super) userinfo: Map<String, Value>,
+    /// The parameters of the callback that are kept.
+    pub(super) callback: Map<String, Value>,
     /// From the e-mail endpoint: verified.
     pub(super) email: Option<String>,
+    /// What the lists hold, by their claim.
+    pub(super) lists: Map<String, Value>,
+    /// A name that is only shown.
+    pub(super) name: Option<String>,
 }
 
 impl Sources {
@@ -92,11 +95,21 @@ impl Sources {
         {
             return Err(UpstreamError::Untrusted("the userinfo is about somebody else than the id_token"));
         }
+        for (pointer, required) in &provider.require {
+            if point(&self.userinfo, pointer).and_then(Value::as_str) != Some(required) {
+                return Err(UpstreamError::refused("account_not_active"));
+            }
+        }
         let subject = self.subject(provider)?;
-        let email = self.verified_email();
+        let email = self.verified_email(provider);
         let mut claims = Map::new();
         let mut size = 0;
-        for (name, value) in self.id_token.into_iter().chain(self.userinfo) {
+        let mut token = self.token;
+        let kept = provider.keep_response.iter().filter_map(|name| token.remove_entry(name));
+        // What rules ask for comes first: it has to fit.
+        let all =
+            self.lists.into_iter().chain(self.id_token).chain(self.userinfo).chain(self.callback).chain(kept);
+        for (name, value) in all {
             if PROTOCOL_CLAIMS.contains(&name.as_str()) || claims.contains_key(&name) || value.is_null() {
                 continue;
             }
@@ -110,7 +123,7 @@ impl Sources {
         Ok(Identity {
             subject,
             email,
-            name: show(&["name"]),
+            name: show(&["name", "display_name", "real_name"]).or(self.name),
             // `login` is what GitHub and others call it.
             preferred_username: show(&["preferred_username", "login", "username"]),
             claims,
@@ -124,6 +137,7 @@ impl Sources {
                 Some(SubjectPart::Userinfo(pointer)) => (&self.userinfo, pointer),
                 Some(SubjectPart::IdToken(pointer)) => (&self.id_token, pointer),
                 Some(SubjectPart::Token(pointer)) => (&self.token, pointer),
+                Some(SubjectPart::Callback(pointer)) => (&self.callback, pointer),
                 None => {
                     return Err(UpstreamError::Misconfigured(format!("subject: {part:?} cannot be read")));
                 }
@@ -148,13 +162,15 @@ impl Sources {
         Ok(subject)
     }
 
-    /// An address counts only with the `email_verified` that stands beside it; some services write that as a string.
-    fn verified_email(&self) -> Option<String> {
+    /// An address counts only with the `email_verified` that stands beside it; some services write that as a string, or call
+    /// it otherwise.
+    fn verified_email(&self, provider: &Provider) -> Option<String> {
         if self.email.is_some() {
             return self.email.clone();
         }
+        let pointer = provider.email_verified.as_deref().unwrap_or("/email_verified");
         [&self.id_token, &self.userinfo].into_iter().find_map(|source| {
-            let verified = match source.get("email_verified")? {
+            let verified = match point(source, pointer)? {
                 Value::Bool(verified) => *verified,
                 Value::String(verified) => verified.eq_ignore_ascii_case("true"),
                 _ => false,
@@ -165,14 +181,14 @@ impl Sources {
 }
 
 /// RFC 6901, without copying the object into a `Value`.
-fn point<'a>(source: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
+pub(super) fn point<'a>(source: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
     let pointer = pointer.strip_prefix('/')?;
     let (first, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
     source.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(rest)
 }
 
 /// A string or a whole number; a fraction has lost digits already.
-fn stable(value: &Value) -> Option<String> {
+pub(super) fn stable(value: &Value) -> Option<String> {
     match value {
         Value::String(_) => shown(value, MAX_TEXT),
         Value::Number(number) if number.is_u64() || number.is_i64() => Some(number.to_string()),
@@ -187,49 +203,8 @@ fn shown(value: &Value, limit: usize) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-fn address(value: &Value) -> Option<String> {
+pub(super) fn address(value: &Value) -> Option<String> {
     shown(value, MAX_EMAIL).filter(|email| email.contains('@') && !email.contains(char::is_whitespace))
-}
-
-impl Upstream {
-    /// The userinfo endpoint's object (OIDC Core 1.0 §5.3).
-    pub(super) async fn fetch_userinfo(
-        &self,
-        endpoint: Url,
-        access_token: &Secret,
-    ) -> Result<Map<String, Value>, UpstreamError> {
-        let request = self.http.client()?.get(endpoint).bearer_auth(access_token.expose_secret());
-        let answer = send("userinfo_endpoint", request, ANSWER_LIMIT).await?;
-        if !answer.status.is_success() {
-            return Err(UpstreamError::Misconfigured(format!(
-                "userinfo_endpoint: the service answered {} to a new access token; check the URL and `scopes`",
-                answer.status.as_u16()
-            )));
-        }
-        match answer.object() {
-            Some(object) if !object.is_empty() => Ok(object),
-            _ => Err(UpstreamError::Untrusted("the userinfo answer is not a JSON object")),
-        }
-    }
-
-    /// The verified primary address of GitHub's list. No permission for the list means no address, not a failure.
-    pub(super) async fn fetch_email(
-        &self,
-        endpoint: Url,
-        access_token: &Secret,
-    ) -> Result<Option<String>, UpstreamError> {
-        let request = self.http.client()?.get(endpoint).bearer_auth(access_token.expose_secret());
-        let answer = send("email_endpoint", request, ANSWER_LIMIT).await?;
-        if answer.status != StatusCode::OK {
-            return Ok(None);
-        }
-        let Ok(Value::Array(list)) = serde_json::from_slice(&answer.body) else {
-            return Ok(None);
-        };
-        let holds = |entry: &Value, name: &str| entry.get(name) == Some(&Value::Bool(true));
-        let primary = list.iter().find(|entry| holds(entry, "primary") && holds(entry, "verified"));
-        Ok(primary.and_then(|entry| entry.get("email")).and_then(address))
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use super::service::Upstream;
 pub(super) struct Metadata {
     pub(super) authorization_endpoint: Url,
     pub(super) token_endpoint: Url,
+    pub(super) refresh_endpoint: Option<Url>,
     pub(super) userinfo_endpoint: Option<Url>,
+    pub(super) revocation_endpoint: Option<String>,
     pub(super) jwks_uri: Option<Url>,
     /// RFC 9207 §3: the callback must carry `iss`.
     pub(super) iss_parameter: bool,
@@ -26,6 +28,7 @@ pub(super) struct Discovery {
     authorization_endpoint: Option<String>,
     token_endpoint: Option<String>,
     userinfo_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
     jwks_uri: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
@@ -74,6 +77,11 @@ impl Upstream {
                 &provider.userinfo_endpoint,
                 found.and_then(|d| d.userinfo_endpoint.as_ref()),
             )?,
+            refresh_endpoint: endpoint("refresh_endpoint", &provider.refresh_endpoint, None)?,
+            revocation_endpoint: provider
+                .revocation_endpoint
+                .clone()
+                .or_else(|| found.and_then(|d| d.revocation_endpoint.clone())),
             jwks_uri,
             iss_parameter: found.is_some_and(|d| d.authorization_response_iss_parameter_supported),
         })

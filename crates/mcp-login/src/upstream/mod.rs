@@ -5,24 +5,35 @@
 //! [`refresh`](Upstream::refresh). It knows no store and no request of ours; time is handed in.
 
 mod cached;
+mod callback;
+mod entra;
 mod error;
 mod exchange;
+mod facebook;
 mod http;
 mod id_token;
 mod identity;
 mod metadata;
+mod params;
 pub mod presets;
 mod provider;
+mod quirk;
+mod revoke;
 mod service;
+mod signed_secret;
 mod token;
 mod trusted_issuer;
+mod userinfo;
 mod validate;
 
+pub use callback::Callback;
 pub use error::{Cause, UpstreamError};
 pub use exchange::{Exchange, Login};
 pub(crate) use identity::CLIENT_SUBJECT_PREFIX;
 pub use identity::Identity;
-pub use provider::{ClientAuth, Kind, Pkce, Provider, all, preset};
+pub use params::{Param, ParamKind};
+pub use provider::{Kind, List, Method, Provider, UserinfoRequest, all, preset};
+pub use quirk::{ClientAuth, Nonce, Pkce, Quirk, RevocationStyle, Rotation, TokenBody};
 pub use service::Upstream;
 pub use token::UpstreamTokens;
 pub use trusted_issuer::TrustedIssuer;

@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::params::{Param, Values};
+use super::quirk::{ClientAuth, Nonce, Pkce, Quirk, RevocationStyle, Rotation, TokenBody};
+
 static PRESETS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
     // A test reads the file through the same function, so a fault in it cannot reach a user.
     read_presets(include_str!("presets.toml")).unwrap_or_default()
@@ -16,10 +19,12 @@ pub fn all() -> &'static [Provider] {
     &PRESETS
 }
 
-/// The preset of this name: `github`, `github_app`, `google`, or the generic `oidc` and `oauth2`.
+/// The preset of this name or alias: `github`, `google`, …, or the generic `oidc` and `oauth2`.
 #[must_use]
 pub fn preset(name: &str) -> Option<Provider> {
-    all().iter().find(|provider| provider.name == name).cloned()
+    let is =
+        |provider: &&Provider| provider.name == name || provider.aliases.iter().any(|alias| alias == name);
+    all().iter().find(is).cloned()
 }
 
 fn read_presets(text: &str) -> Result<Vec<Provider>, toml::de::Error> {
@@ -38,41 +43,61 @@ pub enum Kind {
     OAuth2,
 }
 
-/// Proof Key for Code Exchange towards the service (RFC 7636).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Pkce {
-    /// Send a challenge.
-    #[default]
-    S256,
-    /// Send none: for the few services that refuse or misread it.
-    #[serde(rename = "off")]
-    Off,
+/// How the userinfo endpoint is asked, where that is not a plain `GET`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UserinfoRequest {
+    /// Instead of `GET`.
+    pub method: Method,
+    /// What is sent, as it is.
+    pub body: Option<String>,
+    /// More headers.
+    pub headers: BTreeMap<String, String>,
 }
 
-/// How the client proves itself at the token endpoint (RFC 6749 §2.3).
+/// A method of HTTP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientAuth {
-    /// HTTP Basic, id and secret form-encoded first, as RFC 6749 §2.3.1 says.
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// `GET`
     #[default]
-    Basic,
-    /// `client_id` and `client_secret` in the form.
+    Get,
+    /// `POST`
     Post,
-    /// A public client: only `client_id`.
-    None,
+}
+
+/// A list that says more of a person: organizations, teams, tenants. It is fetched only where a rule asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// Answers with a JSON list.
+    pub endpoint: String,
+    /// The parts of an entry's name, JSON pointers (RFC 6901) into it; several are joined with `/`.
+    pub value: Vec<String>,
+    /// A scope that it needs besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// What is to know about a service. All fields are open: take a preset and change what differs.
+///
+/// Addresses and the issuer may hold `{name}` for the [`params`](Self::params).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// The preset's name; the key in `presets.toml`.
     #[serde(default)]
     pub name: String,
+    /// Other names of the preset.
+    #[serde(default)]
+    pub aliases: Vec<String>,
     /// What a person is shown: "Sign in with …".
     pub display_name: String,
     /// OIDC or plain OAuth 2.
     pub kind: Kind,
+    /// What has to be said besides the client.
+    #[serde(default)]
+    pub params: BTreeMap<String, Param>,
     /// The issuer identifier, compared byte for byte. Required for [`Kind::Oidc`]. For [`Kind::OAuth2`] only the
     /// `iss` of the callback is held against it (RFC 9207).
     pub issuer: Option<String>,
@@ -83,33 +108,85 @@ pub struct Provider {
     pub authorization_endpoint: Option<String>,
     /// RFC 6749 §3.2.
     pub token_endpoint: Option<String>,
+    /// Where tokens are refreshed, if not at the token endpoint.
+    pub refresh_endpoint: Option<String>,
     /// Answers a bearer token with a JSON object about the user.
     pub userinfo_endpoint: Option<String>,
-    /// Answers with GitHub's list of `{email, primary, verified}`.
+    /// How it is asked.
+    #[serde(default)]
+    pub userinfo_request: UserinfoRequest,
+    /// Where in its answer the object about the user is, a JSON pointer.
+    pub userinfo_pointer: Option<String>,
+    /// What has to stand in it, by JSON pointer: of an account that is not active nobody logs in.
+    #[serde(default)]
+    pub require: BTreeMap<String, String>,
+    /// Where in it stands whether the e-mail address was verified, if not at `/email_verified`.
+    pub email_verified: Option<String>,
+    /// Answers with a list of addresses, each with whether it is the primary one and verified (GitHub, Bitbucket).
     pub email_endpoint: Option<String>,
+    /// More that can be asked about a person; each becomes a claim of this name.
+    #[serde(default)]
+    pub lists: BTreeMap<String, List>,
     /// The keys of the `id_token` (RFC 7517).
     pub jwks_uri: Option<String>,
-    /// RFC 7009.
+    /// RFC 7009, or what stands for it. May hold `{client_id}`, `{refresh_token}` and `{uid}`.
     pub revocation_endpoint: Option<String>,
-    /// The parts of the stable user id, each `userinfo:/pointer`, `id_token:/pointer` or `token:/pointer` (RFC 6901); a
-    /// `/pointer` alone is into the id token, or without one into the userinfo.
+    /// How that is asked.
+    #[serde(default)]
+    pub revocation_style: RevocationStyle,
+    /// The parts of the stable user id, each `userinfo:/pointer`, `id_token:/pointer`, `token:/pointer` or
+    /// `callback:/parameter` (RFC 6901); a `/pointer` alone is into the id token, or without one into the userinfo.
     /// All are required; several are joined with `:`.
     pub subject: Vec<String>,
     /// RFC 7636.
     #[serde(default)]
     pub pkce: Pkce,
+    /// Whether the `id_token` has a nonce.
+    #[serde(default)]
+    pub nonce: Nonce,
     /// RFC 6749 §2.3.
     #[serde(default)]
     pub client_auth: ClientAuth,
+    /// What the token endpoint is sent.
+    #[serde(default)]
+    pub token_body: TokenBody,
+    /// What the service calls `client_id`.
+    #[serde(default = "client_id")]
+    pub client_id_param: String,
     /// What is asked for unless the operator says otherwise.
     #[serde(default)]
     pub scopes: Vec<String>,
     /// What stands between two scopes in the authorization request; a space but for a few services.
     #[serde(default = "space")]
     pub scope_separator: String,
+    /// What the service calls `scope` in the authorization request.
+    #[serde(default = "scope")]
+    pub scope_param: String,
+    /// Whether a refresh has to say the scopes again.
+    #[serde(default)]
+    pub scope_on_refresh: bool,
     /// Constant extra parameters of the authorization request.
     #[serde(default)]
     pub auth_params: BTreeMap<String, String>,
+    /// Constant extra parameters when a code is exchanged.
+    #[serde(default)]
+    pub token_params: BTreeMap<String, String>,
+    /// Where in the answer to a code the tokens are, a JSON pointer.
+    pub token_pointer: Option<String>,
+    /// Members of the answer to a code that become claims.
+    #[serde(default)]
+    pub keep_response: Vec<String>,
+    /// Parameters of the callback that become claims.
+    #[serde(default)]
+    pub keep_callback: Vec<String>,
+    /// What else says that a refresh token is dead: an `error`, its reason, or a status.
+    #[serde(default)]
+    pub dead_refresh: Vec<String>,
+    /// What needs code of its own.
+    #[serde(default)]
+    pub quirks: Vec<Quirk>,
+    /// What a refresh does to the refresh token.
+    pub rotation: Option<Rotation>,
     /// What an operator should know about refresh tokens here.
     pub refresh: Option<String>,
     /// What to click at the service to get a client id.
@@ -120,6 +197,14 @@ pub struct Provider {
 
 fn space() -> String {
     " ".to_owned()
+}
+
+fn scope() -> String {
+    "scope".to_owned()
+}
+
+fn client_id() -> String {
+    "client_id".to_owned()
 }
 
 impl Provider {
@@ -148,6 +233,37 @@ impl Provider {
         self
     }
 
+    /// With these values in the place of its parameters.
+    pub(super) fn filled(&self, said: &BTreeMap<String, String>) -> Self {
+        let values = Values { params: &self.params, said };
+        let mut filled = self.clone();
+        for address in [
+            &mut filled.issuer,
+            &mut filled.authorization_endpoint,
+            &mut filled.token_endpoint,
+            &mut filled.refresh_endpoint,
+            &mut filled.userinfo_endpoint,
+            &mut filled.email_endpoint,
+            &mut filled.jwks_uri,
+            &mut filled.revocation_endpoint,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *address = values.fill(address);
+        }
+        for list in filled.lists.values_mut() {
+            list.endpoint = values.fill(&list.endpoint);
+        }
+        filled
+    }
+
+    /// Whether it needs this code.
+    #[must_use]
+    pub fn has(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
+    }
+
     /// Whether `iss` names this service, byte for byte.
     #[must_use]
     pub fn is_issuer(&self, iss: &str) -> bool {
@@ -159,7 +275,8 @@ impl Provider {
     #[must_use]
     pub(super) fn requested_scopes(&self) -> Vec<&str> {
         let mut scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
-        if self.kind == Kind::Oidc && !scopes.contains(&"openid") {
+        // Apple gives an id_token always, and knows no such scope.
+        if self.kind == Kind::Oidc && !scopes.contains(&"openid") && !self.has(Quirk::FormPostCallback) {
             scopes.insert(0, "openid");
         }
         scopes
@@ -181,9 +298,13 @@ mod tests {
     #[test]
     fn the_preset_file_is_read_without_loss() {
         let presets = read_presets(include_str!("presets.toml")).unwrap();
-        let names: Vec<_> = presets.iter().map(|provider| provider.name.as_str()).collect();
-        assert_eq!(names, ["github", "github_app", "google", "oauth2", "oidc"]);
+        assert_eq!(presets.len(), 53 + 2, "and the generic ones");
         assert_eq!(all(), presets);
+        let names: Vec<_> =
+            presets.iter().flat_map(|provider| provider.aliases.iter().chain([&provider.name])).collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "a name stands twice");
+        assert_eq!(preset("twitter").unwrap().name, "x");
     }
 
     #[test]

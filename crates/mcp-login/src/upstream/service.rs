@@ -1,5 +1,6 @@
 //! [`Upstream`]: a provider, a client registered there, and what the operator changed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -10,14 +11,22 @@ use super::cached::Cached;
 use super::error::UpstreamError;
 use super::http::Http;
 use super::metadata::{Discovery, check_url};
-use super::provider::{ClientAuth, Kind, Pkce, Provider};
+use super::provider::{Kind, Provider};
+use super::quirk::{ClientAuth, Pkce, Quirk};
 use crate::jwt::KeySet;
 
 /// A service people sign in to, and the client that is registered there for this server.
 ///
 /// Building one does nothing: no network, no failure. [`validate`](Self::validate) tells what is wrong with it.
 pub struct Upstream {
+    /// As it was given and changed.
+    template: Provider,
+    /// The values of its parameters.
+    pub(super) params: BTreeMap<String, String>,
+    /// The template with the values.
     pub(super) provider: Provider,
+    /// The lists that are fetched.
+    pub(super) wanted: BTreeSet<String>,
     pub(super) client_id: String,
     pub(super) client_secret: Option<Secret>,
     pub(super) http: Http,
@@ -39,8 +48,12 @@ impl Upstream {
     /// A client of `provider`. A public client (`client_auth` none) has no secret.
     #[must_use]
     pub fn new(provider: Provider, client_id: impl Into<String>, client_secret: Option<Secret>) -> Self {
+        let params = BTreeMap::new();
         Self {
-            provider,
+            provider: provider.filled(&params),
+            template: provider,
+            params,
+            wanted: BTreeSet::new(),
             client_id: client_id.into(),
             client_secret,
             http: Http::default(),
@@ -49,102 +62,113 @@ impl Upstream {
         }
     }
 
+    /// Changes whatever there is no setter for.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Provider)) -> Self {
+        change(&mut self.template);
+        self.provider = self.template.filled(&self.params);
+        self
+    }
+
+    /// The value of a parameter of the preset ([`Provider::params`]): a domain, a tenant.
+    #[must_use]
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.params.insert(name.into(), value.into());
+        self.with(|_| {})
+    }
+
+    /// Fetches these lists ([`Provider::lists`]) at each login, so that rules can ask for them. What the service has no
+    /// list of is left out.
+    #[must_use]
+    pub(crate) fn fetching<'a>(mut self, claims: impl IntoIterator<Item = &'a String>) -> Self {
+        let known = |name: &&String| self.template.lists.contains_key(*name);
+        self.wanted = claims.into_iter().filter(known).cloned().collect();
+        self
+    }
+
     /// What is asked for, instead of the preset's scopes. For OIDC `openid` is added when missing.
     #[must_use]
-    pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
-        self.provider.scopes = scopes.into_iter().map(Into::into).collect();
-        self
+    pub fn scopes<S: Into<String>>(self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.with(|provider| provider.scopes = scopes.into_iter().map(Into::into).collect())
     }
 
     /// Another issuer, and with it other endpoints: see [`Provider::with_issuer`].
     #[must_use]
-    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.provider = self.provider.with_issuer(issuer);
-        self
+    pub fn issuer(self, issuer: impl Into<String>) -> Self {
+        let issuer = issuer.into();
+        self.with(|provider| *provider = std::mem::take(provider).with_issuer(issuer))
     }
 
     /// One more spelling of the issuer that is believed.
     #[must_use]
-    pub fn issuer_alias(mut self, issuer: impl Into<String>) -> Self {
-        self.provider.issuer_aliases.push(issuer.into());
-        self
+    pub fn issuer_alias(self, issuer: impl Into<String>) -> Self {
+        self.with(|provider| provider.issuer_aliases.push(issuer.into()))
     }
 
     /// What a person is shown.
     #[must_use]
-    pub fn named(mut self, display_name: impl Into<String>) -> Self {
-        self.provider.display_name = display_name.into();
-        self
+    pub fn named(self, display_name: impl Into<String>) -> Self {
+        self.with(|provider| provider.display_name = display_name.into())
     }
 
     /// Overrides [`Provider::authorization_endpoint`].
     #[must_use]
-    pub fn authorization_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.provider.authorization_endpoint = Some(url.into());
-        self
+    pub fn authorization_endpoint(self, url: impl Into<String>) -> Self {
+        self.with(|provider| provider.authorization_endpoint = Some(url.into()))
     }
 
     /// Overrides [`Provider::token_endpoint`].
     #[must_use]
-    pub fn token_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.provider.token_endpoint = Some(url.into());
-        self
+    pub fn token_endpoint(self, url: impl Into<String>) -> Self {
+        self.with(|provider| provider.token_endpoint = Some(url.into()))
     }
 
     /// Overrides [`Provider::userinfo_endpoint`].
     #[must_use]
-    pub fn userinfo_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.provider.userinfo_endpoint = Some(url.into());
-        self
+    pub fn userinfo_endpoint(self, url: impl Into<String>) -> Self {
+        self.with(|provider| provider.userinfo_endpoint = Some(url.into()))
     }
 
     /// Overrides [`Provider::email_endpoint`].
     #[must_use]
-    pub fn email_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.provider.email_endpoint = Some(url.into());
-        self
+    pub fn email_endpoint(self, url: impl Into<String>) -> Self {
+        self.with(|provider| provider.email_endpoint = Some(url.into()))
     }
 
     /// Overrides [`Provider::jwks_uri`].
     #[must_use]
-    pub fn jwks_uri(mut self, url: impl Into<String>) -> Self {
-        self.provider.jwks_uri = Some(url.into());
-        self
+    pub fn jwks_uri(self, url: impl Into<String>) -> Self {
+        self.with(|provider| provider.jwks_uri = Some(url.into()))
     }
 
     /// Overrides [`Provider::revocation_endpoint`].
     #[must_use]
-    pub fn revocation_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.provider.revocation_endpoint = Some(url.into());
-        self
+    pub fn revocation_endpoint(self, url: impl Into<String>) -> Self {
+        self.with(|provider| provider.revocation_endpoint = Some(url.into()))
     }
 
     /// Overrides [`Provider::subject`].
     #[must_use]
-    pub fn subject<S: Into<String>>(mut self, parts: impl IntoIterator<Item = S>) -> Self {
-        self.provider.subject = parts.into_iter().map(Into::into).collect();
-        self
+    pub fn subject<S: Into<String>>(self, parts: impl IntoIterator<Item = S>) -> Self {
+        self.with(|provider| provider.subject = parts.into_iter().map(Into::into).collect())
     }
 
     /// Overrides [`Provider::pkce`].
     #[must_use]
-    pub fn pkce(mut self, pkce: Pkce) -> Self {
-        self.provider.pkce = pkce;
-        self
+    pub fn pkce(self, pkce: Pkce) -> Self {
+        self.with(|provider| provider.pkce = pkce)
     }
 
     /// Overrides [`Provider::client_auth`].
     #[must_use]
-    pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
-        self.provider.client_auth = client_auth;
-        self
+    pub fn client_auth(self, client_auth: ClientAuth) -> Self {
+        self.with(|provider| provider.client_auth = client_auth)
     }
 
     /// Adds or replaces one constant parameter of the authorization request.
     #[must_use]
-    pub fn auth_param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.provider.auth_params.insert(name.into(), value.into());
-        self
+    pub fn auth_param(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.with(|provider| drop(provider.auth_params.insert(name.into(), value.into())))
     }
 
     /// How long one call to the service may take, connecting and reading included; 15 s unless set.
@@ -180,6 +204,12 @@ impl Upstream {
         Some(url.origin().ascii_serialization())
     }
 
+    /// Whether the browser comes back with a form that the service posts, not with a query.
+    #[must_use]
+    pub fn answers_with_a_form(&self) -> bool {
+        self.provider.has(Quirk::FormPostCallback)
+    }
+
     /// Where to send the browser (RFC 6749 §4.1.1). `callback` goes out as it is and must be the `redirect_uri` of
     /// [`exchange`](Self::exchange); `code_challenge` is the S256 one (RFC 7636 §4.2); `nonce` is used by OIDC only.
     /// There is never a `resource`: the token is for the service's own API, and services trip over it.
@@ -196,15 +226,19 @@ impl Upstream {
         now: Timestamp,
     ) -> Result<Url, UpstreamError> {
         let mut url = self.metadata(now).await?.authorization_endpoint;
-        let scopes = self.provider.requested_scopes();
+        let mut scopes = self.provider.requested_scopes();
+        let of_lists = self.wanted.iter().filter_map(|name| self.provider.lists.get(name)?.scope.as_deref());
+        scopes.extend(of_lists);
+        let mut asked = BTreeSet::new();
+        scopes.retain(|scope| asked.insert(*scope));
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("response_type", "code");
-            query.append_pair("client_id", &self.client_id);
+            query.append_pair(&self.provider.client_id_param, &self.client_id);
             query.append_pair("redirect_uri", callback.as_str());
             query.append_pair("state", state.expose_secret());
             if !scopes.is_empty() {
-                query.append_pair("scope", &scopes.join(&self.provider.scope_separator));
+                query.append_pair(&self.provider.scope_param, &scopes.join(&self.provider.scope_separator));
             }
             if self.provider.kind == Kind::Oidc {
                 query.append_pair("nonce", nonce.expose_secret());

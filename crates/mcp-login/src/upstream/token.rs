@@ -1,10 +1,12 @@
 //! The token endpoint: proving the client, reading the answer, telling the kinds of refusal apart.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mcp_login_core::{Secret, Timestamp};
+use reqwest::header::AUTHORIZATION;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,8 +14,10 @@ use url::Url;
 use url::form_urlencoded::byte_serialize;
 
 use super::error::UpstreamError;
+use super::facebook;
 use super::http::{ANSWER_LIMIT, Answer, send};
-use super::provider::ClientAuth;
+use super::provider::Provider;
+use super::quirk::{ClientAuth, Quirk, TokenBody};
 use super::service::Upstream;
 
 /// A token is renewed this long before its end, so that it does not end on the way.
@@ -50,12 +54,17 @@ impl UpstreamTokens {
     }
 
     /// RFC 6749 §5.1, with the liberties services take: `expires_in` as a string, `scope` as an array or with commas.
-    pub(super) fn from_answer(answer: &Map<String, Value>, now: Timestamp) -> Result<Self, UpstreamError> {
+    pub(super) fn from_answer(
+        answer: &Map<String, Value>,
+        provider: &Provider,
+        now: Timestamp,
+    ) -> Result<Self, UpstreamError> {
         let Some(access_token) = text(answer, "access_token") else {
             return Err(UpstreamError::Untrusted("the token answer holds no access_token"));
         };
         let token_type = text(answer, "token_type").unwrap_or("Bearer");
-        if !token_type.eq_ignore_ascii_case("bearer") {
+        let slacks_own = provider.has(Quirk::SlackAnswers) && matches!(token_type, "user" | "bot");
+        if !token_type.eq_ignore_ascii_case("bearer") && !slacks_own {
             return Err(UpstreamError::Untrusted("the token_type is not Bearer"));
         }
         let lifetime = answer.get("expires_in").and_then(lifetime);
@@ -102,49 +111,105 @@ fn scope(value: &Value) -> Option<String> {
     Some(scopes.join(" "))
 }
 
+/// What the token endpoint is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Tokens for a code, or for others.
+    Exchange,
+    /// New tokens.
+    Refresh,
+}
+
 impl Upstream {
-    /// Sends a form to the token endpoint and gives the answer's object when it is not a refusal.
+    /// Sends a request to the token endpoint and gives the answer's object when it is not a refusal.
     pub(super) async fn call_token_endpoint(
         &self,
         endpoint: Url,
-        form: &[(&str, &str)],
+        members: &[(&str, &str)],
+        purpose: Purpose,
+        now: Timestamp,
     ) -> Result<Map<String, Value>, UpstreamError> {
-        let request = self.authenticated(self.http.client()?.post(endpoint), form);
+        let request = self.authenticated(self.http.client()?.post(endpoint), members, now)?;
         let answer = send("token_endpoint", request, ANSWER_LIMIT).await?;
-        accept(&answer)
+        if purpose == Purpose::Refresh && says_dead(&answer, &self.provider.dead_refresh) {
+            return Err(UpstreamError::refused("invalid_grant"));
+        }
+        accept(&answer, &self.provider)
     }
 
-    /// RFC 6749 §2.3.1.
-    fn authenticated(&self, request: RequestBuilder, form: &[(&str, &str)]) -> RequestBuilder {
-        let secret = self.client_secret.as_ref().map_or("", Secret::expose_secret);
-        let mut form = form.to_vec();
-        match self.provider.client_auth {
-            ClientAuth::Basic => {
-                let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = STANDARD.encode(format!("{}:{}", encode(&self.client_id), encode(secret)));
-                request.header(reqwest::header::AUTHORIZATION, format!("Basic {pair}")).form(&form)
-            }
+    /// With the client proved (RFC 6749 §2.3.1), and these members in the body.
+    pub(super) fn authenticated(
+        &self,
+        request: RequestBuilder,
+        members: &[(&str, &str)],
+        now: Timestamp,
+    ) -> Result<RequestBuilder, UpstreamError> {
+        let made;
+        let (id, mut members) = (self.provider.client_id_param.as_str(), members.to_vec());
+        let request = match self.provider.client_auth {
+            ClientAuth::Basic => request.header(AUTHORIZATION, self.basic()),
             ClientAuth::Post => {
-                form.extend([("client_id", self.client_id.as_str()), ("client_secret", secret)]);
-                request.form(&form)
+                members.extend([(id, self.client_id.as_str()), ("client_secret", self.secret())]);
+                request
             }
+            ClientAuth::JwtEs256 => {
+                made = self.signed_secret(now)?;
+                members.extend([(id, self.client_id.as_str()), ("client_secret", made.expose_secret())]);
+                request
+            }
+            ClientAuth::BearerSecret => request.bearer_auth(self.secret()),
             ClientAuth::None => {
-                form.push(("client_id", self.client_id.as_str()));
-                request.form(&form)
+                members.push((id, self.client_id.as_str()));
+                request
             }
-        }
+        };
+        Ok(match self.provider.token_body {
+            TokenBody::Form => request.form(&members),
+            TokenBody::Json => request.json(&members.into_iter().collect::<BTreeMap<_, _>>()),
+        })
+    }
+
+    pub(super) fn secret(&self) -> &str {
+        self.client_secret.as_ref().map_or("", Secret::expose_secret)
+    }
+
+    /// The `Authorization` of HTTP Basic.
+    pub(super) fn basic(&self) -> String {
+        let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(&self.client_id), encode(self.secret()))))
     }
 }
 
+/// Whether a refusal is one of those that end a refresh token here: by its status, its `error` or its `reason`.
+fn says_dead(answer: &Answer, dead: &[String]) -> bool {
+    if answer.status.is_success() || dead.is_empty() {
+        return false;
+    }
+    let object = answer.object().unwrap_or_default();
+    let said = ["error", "reason"].into_iter().filter_map(|name| object.get(name)?.as_str());
+    let said: Vec<&str> = said.chain([answer.status.as_str()]).collect();
+    dead.iter().any(|dead| said.contains(&dead.as_str()))
+}
+
 /// An `error` counts whatever the status (GitHub sends it with 200), and a refusal without one is still a refusal.
-fn accept(answer: &Answer) -> Result<Map<String, Value>, UpstreamError> {
+fn accept(answer: &Answer, provider: &Provider) -> Result<Map<String, Value>, UpstreamError> {
     let object = answer.object();
     if let Some(error) =
         object.as_ref().and_then(|object| object.get("error")).filter(|error| !error.is_null())
     {
-        return Err(refusal(error.as_str().unwrap_or_default()));
+        return Err(if provider.has(Quirk::Facebook) {
+            facebook::refusal(error)
+        } else {
+            refusal(error.as_str().unwrap_or_default())
+        });
     }
+    let not_ok = |object: &Map<String, Value>| {
+        provider.has(Quirk::SlackAnswers) && object.get("ok") == Some(&Value::Bool(false))
+    };
     match (answer.status, object) {
+        (status, Some(object)) if status.is_success() && not_ok(&object) => {
+            Err(UpstreamError::refused("unrecognized_error"))
+        }
         (status, Some(object)) if status.is_success() => Ok(object),
         (status, None) if status.is_success() => {
             Err(UpstreamError::Untrusted("the token answer is not a JSON object"))
@@ -157,22 +222,26 @@ fn accept(answer: &Answer) -> Result<Map<String, Value>, UpstreamError> {
     }
 }
 
-/// RFC 6749 §5.2, and the names GitHub has for the same things.
-fn refusal(error: &str) -> UpstreamError {
+/// RFC 6749 §5.2, and the names that GitHub and Slack have for the same things.
+pub(super) fn refusal(error: &str) -> UpstreamError {
     let advice = match error {
-        "invalid_client" | "incorrect_client_credentials" => {
+        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" | "invalid_client_id" => {
             "client_secret: the service does not know this client_id with this client_secret; check both, and client_auth"
         }
         "unauthorized_client" => {
             "client_id: the service does not let this client use the authorization code grant"
         }
-        "redirect_uri_mismatch" => {
+        "redirect_uri_mismatch" | "bad_redirect_uri" => {
             "client_id: the callback URL is not registered for this client at the service"
         }
         "unsupported_grant_type" => "token_endpoint: the service does not support this grant there",
         "invalid_scope" => "scopes: the service does not give these scopes to this client",
-        "temporarily_unavailable" | "server_error" | "slow_down" | "rate_limited" => {
+        "temporarily_unavailable" | "server_error" | "slow_down" | "rate_limited" | "ratelimited" => {
             return UpstreamError::unavailable("it answered with a temporary error");
+        }
+        // Slack's names.
+        "invalid_refresh_token" | "token_expired" | "token_revoked" => {
+            return UpstreamError::refused("invalid_grant");
         }
         // The alphabet has no room for a token: nothing the service echoes here can leak one.
         _ if !error.is_empty()

@@ -2,9 +2,13 @@
 
 use url::Url;
 
+use super::entra;
 use super::identity::SubjectPart;
 use super::metadata::check_url;
-use super::provider::{ClientAuth, Kind};
+use super::params::Values;
+use super::provider::Kind;
+use super::quirk::{ClientAuth, Quirk};
+use super::revoke;
 use super::service::Upstream;
 
 /// A fault: the configuration key, relative to `[upstream]`, and what to change.
@@ -35,12 +39,26 @@ impl Upstream {
     /// Every fault, with its key relative to `[upstream]`.
     pub fn validate(&self) -> Result<(), Vec<(&'static str, String)>> {
         let mut faults = Vec::new();
+        self.check_params(&mut faults);
+        if !faults.is_empty() {
+            // Without them no address is one.
+            return Err(faults);
+        }
         self.check_client(&mut faults);
         self.check_issuer(&mut faults);
         self.check_endpoints(&mut faults);
         self.check_subject(&mut faults);
         self.check_parameters(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    fn check_params(&self, faults: &mut Vec<Fault>) {
+        let values = Values { params: &self.provider.params, said: &self.params };
+        faults.extend(values.faults().into_iter().map(|fault| ("params", fault)));
+        let tenant = self.params.get("tenant").filter(|_| self.provider.has(Quirk::IssuerTemplate));
+        if let Some(fault) = tenant.and_then(|tenant| entra::tenant_fault(tenant)) {
+            faults.push(("params", fault.to_owned()));
+        }
     }
 
     fn check_client(&self, faults: &mut Vec<Fault>) {
@@ -58,12 +76,16 @@ impl Upstream {
                 "client_auth",
                 "\"none\" sends no secret: remove client_secret or choose \"basic\"".to_owned(),
             )),
-            ClientAuth::Basic | ClientAuth::Post if !secret => {
+            ClientAuth::Basic | ClientAuth::Post | ClientAuth::JwtEs256 | ClientAuth::BearerSecret
+                if !secret =>
+            {
                 faults.push(("client_secret", "is required unless client_auth = \"none\"".to_owned()));
             }
             _ => {}
         }
-        if self.client_secret.as_ref().is_some_and(|s| s.expose_secret().chars().any(char::is_control)) {
+        // A key is several lines long.
+        let is_key = self.provider.client_auth == ClientAuth::JwtEs256;
+        if !is_key && self.secret().chars().any(char::is_control) {
             faults
                 .push(("client_secret", "contains a control character (a line end at its end?)".to_owned()));
         }
@@ -100,9 +122,9 @@ impl Upstream {
             ("authorization_endpoint", &provider.authorization_endpoint, oauth2),
             ("token_endpoint", &provider.token_endpoint, oauth2),
             ("userinfo_endpoint", &provider.userinfo_endpoint, userinfo),
+            ("refresh_endpoint", &provider.refresh_endpoint, false),
             ("email_endpoint", &provider.email_endpoint, false),
             ("jwks_uri", &provider.jwks_uri, false),
-            ("revocation_endpoint", &provider.revocation_endpoint, false),
         ];
         for (key, endpoint, required) in endpoints {
             match endpoint.as_deref().map(check_url) {
@@ -125,15 +147,26 @@ impl Upstream {
                 None => faults.push((
                     "subject",
                     format!(
-                        "{part:?} is not /pointer, userinfo:/pointer, id_token:/pointer or token:/pointer"
+                        "{part:?} is not /pointer, userinfo:/pointer, id_token:/pointer, token:/pointer or callback:/parameter"
                     ),
                 )),
                 Some(SubjectPart::IdToken(_)) if self.provider.kind == Kind::OAuth2 => faults.push((
                     "subject",
                     format!("{part:?} needs an id_token, which only an OpenID Connect provider gives"),
                 )),
+                // Only what is kept can be pointed into.
+                Some(SubjectPart::Callback(pointer))
+                    if !self.provider.keep_callback.iter().any(|kept| pointer.strip_prefix('/') == Some(kept)) =>
+                {
+                    faults.push(("subject", format!("{part:?} needs the parameter in keep_callback")));
+                }
                 Some(_) => {}
             }
+        }
+        if let Some(endpoint) = &self.provider.revocation_endpoint
+            && let Err(fault) = check_url(&revoke::plain(endpoint))
+        {
+            faults.push(("revocation_endpoint", fault));
         }
     }
 
@@ -148,6 +181,10 @@ impl Upstream {
             faults.push(("scope_separator", "must be one to four characters".to_owned()));
         }
         for name in self.provider.auth_params.keys() {
+            // Apple wants to be told how it answers.
+            if name == "response_mode" && self.provider.has(Quirk::FormPostCallback) {
+                continue;
+            }
             if name.is_empty() || RESERVED.contains(&name.as_str()) {
                 faults.push((
                     "auth_params",

@@ -54,6 +54,7 @@ impl StartedLogin {
         let exchange = Exchange {
             code: &code,
             iss: self.callback.iss.as_deref(),
+            callback: mcp_login::upstream::Callback::default(),
             redirect_uri: &self.redirect_uri,
             code_verifier: &self.code_verifier,
             nonce: &self.nonce,
