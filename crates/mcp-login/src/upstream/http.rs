@@ -81,6 +81,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    #[cfg(test)]
+    pub(super) fn of(status: StatusCode, body: Vec<u8>) -> Self {
+        Self { status, body, form: false }
+    }
+
     /// The body as an object: JSON, or a form where the service says so (old GitHub-like servers).
     pub(super) fn object(&self) -> Option<Map<String, Value>> {
         if self.form {

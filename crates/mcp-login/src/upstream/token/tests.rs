@@ -8,7 +8,12 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn read(answer: &Value) -> Result<UpstreamTokens, UpstreamError> {
-    UpstreamTokens::from_answer(answer.as_object().unwrap(), at(1000))
+    read_as("oauth2", answer)
+}
+
+fn read_as(preset: &str, answer: &Value) -> Result<UpstreamTokens, UpstreamError> {
+    let provider = crate::upstream::preset(preset).unwrap();
+    UpstreamTokens::from_answer(answer.as_object().unwrap(), &provider, at(1000))
 }
 
 #[test]
@@ -59,6 +64,11 @@ fn what_is_no_bearer_token_is_refused() {
         assert!(matches!(read(&bad), Err(UpstreamError::Untrusted(_))), "{bad}");
     }
     assert_eq!(read(&json!({"access_token": "a", "token_type": "bearer"})).unwrap().token_type, "Bearer");
+    for slacks in ["user", "bot"] {
+        let answer = json!({"access_token": "a", "token_type": slacks});
+        assert_eq!(read_as("slack", &answer).unwrap().token_type, "Bearer");
+        assert!(read(&answer).is_err(), "{slacks}");
+    }
 }
 
 #[test]
@@ -95,4 +105,50 @@ fn a_token_in_the_place_of_an_error_code_is_not_repeated() {
             "{hostile}"
         );
     }
+}
+
+fn answer(status: u16, body: &Value) -> Answer {
+    Answer::of(StatusCode::from_u16(status).unwrap(), body.to_string().into_bytes())
+}
+
+#[test]
+fn what_says_that_a_refresh_token_is_dead_differs() {
+    let dead = |preset: &str, status, body: &Value| {
+        says_dead(&answer(status, body), &crate::upstream::preset(preset).unwrap().dead_refresh)
+    };
+    let invalid_request = json!({"error": "invalid_request"});
+    assert!(dead("bitbucket", 400, &invalid_request));
+    assert!(!dead("github", 400, &invalid_request));
+    assert!(dead("atlassian", 403, &json!({"error": "unauthorized_client"})));
+    assert!(!dead("atlassian", 401, &json!({"error": "unauthorized_client"})));
+    assert!(dead("zoom", 400, &json!({"reason": "Invalid Token!", "error": "invalid_request"})));
+    assert!(!dead(
+        "zoom",
+        400,
+        &json!({"reason": "Invalid client_id or client_secret", "error": "invalid_client"})
+    ));
+    assert!(!dead("bitbucket", 200, &json!({"access_token": "a", "error": "invalid_request"})));
+}
+
+#[test]
+fn an_error_in_a_200_is_an_error() {
+    let accepted =
+        |preset: &str, body: &Value| accept(&answer(200, body), &crate::upstream::preset(preset).unwrap());
+    let refused = |preset: &str, body: &Value| match accepted(preset, body) {
+        Err(UpstreamError::Refused { error }) => error,
+        other => panic!("{other:?}"),
+    };
+    let github = json!({"error": "bad_verification_code", "error_description": "…"});
+    assert_eq!(refused("github", &github), "bad_verification_code");
+    assert_eq!(refused("slack", &json!({"ok": false, "error": "invalid_code"})), "invalid_code");
+    assert_eq!(refused("slack", &json!({"ok": false, "error": "invalid_refresh_token"})), "invalid_grant");
+    assert_eq!(refused("slack_oidc", &json!({"ok": false})), "unrecognized_error");
+    assert!(
+        accepted("github", &json!({"ok": false, "access_token": "a"})).is_ok(),
+        "it is no error elsewhere"
+    );
+    let facebook = |code: i64| json!({"error": {"message": "…", "type": "OAuthException", "code": code}});
+    assert_eq!(refused("facebook", &facebook(190)), "invalid_grant");
+    assert_eq!(refused("facebook", &facebook(100)), "unrecognized_error");
+    assert!(matches!(accepted("facebook", &facebook(4)), Err(UpstreamError::Unavailable { .. })));
 }
