@@ -60,6 +60,9 @@ pub enum UpstreamTokenError {
 pub trait UpstreamTokenSource: Send + Sync + 'static {
     /// The user's access token at the upstream, refreshed when stale.
     async fn upstream_token(&self) -> Result<Secret, UpstreamTokenError>;
+
+    /// A token in the place of one that the upstream has refused, which may have been renewed meanwhile.
+    async fn upstream_token_after(&self, refused: &Secret) -> Result<Secret, UpstreamTokenError>;
 }
 
 /// The user of this request. Cheap to clone.
@@ -130,6 +133,15 @@ impl Caller {
     /// When the upstream has ended the login, or cannot be reached.
     pub async fn upstream_token(&self) -> Result<Secret, UpstreamTokenError> {
         self.tokens.upstream_token().await
+    }
+
+    /// Another token, after the upstream has answered 401 to this one: the one that is stored if it is another by now, else
+    /// a refreshed one. Ask once: if that one is refused, too, the user has to sign in again.
+    ///
+    /// # Errors
+    /// As [`upstream_token`](Self::upstream_token).
+    pub async fn upstream_token_after(&self, refused: &Secret) -> Result<Secret, UpstreamTokenError> {
+        self.tokens.upstream_token_after(refused).await
     }
 }
 

@@ -1,13 +1,13 @@
 //! The user's upstream token, refreshed when stale.
 //!
 //! Providers rotate refresh tokens, so of several refreshes at once all but one can kill the login. Within this process
-//! there is one at a time per grant. It runs detached from the request that started it, because a caller that goes
-//! away must not lose an answer that the upstream has already given; and the new tokens are stored before anybody
-//! gets them.
+//! there is one at a time per grant, and across nodes the one that holds the grant's lease; the others wait for what it
+//! brings. It runs detached from the request that started it, because a caller that goes away must not lose an answer that
+//! the upstream has already given; and the new tokens are stored before anybody gets them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mcp_login_core::grant::{Active, Grant};
@@ -16,11 +16,20 @@ use mcp_login_core::{Secret, Timestamp};
 use super::caller::{UpstreamTokenError, UpstreamTokenSource};
 use super::verify::Verifier;
 use crate::store::backend::{StoreError, Swap, Version};
-use crate::store::records::{DataKey, GrantId, OpenError, UPSTREAM_TOKENS_LABEL};
+use crate::store::records::{DataKey, GrantId, LEASE_TTL, Lease, OpenError, UPSTREAM_TOKENS_LABEL};
 use crate::upstream::{self, UpstreamError};
 
 /// How often a change of a grant is tried that others keep overtaking.
 const MAX_ATTEMPTS: usize = 64;
+
+/// How often a node looks whether the one that refreshes is done.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How long a node waits for another that refreshes: longer than a call to the upstream takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// When to try again after that.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The locks of the grants that are being refreshed in this process.
 #[derive(Debug, Default)]
@@ -85,13 +94,14 @@ impl From<OpenError> for UpstreamTokenError {
 impl UpstreamTokenSource for UpstreamTokens {
     async fn upstream_token(&self) -> Result<Secret, UpstreamTokenError> {
         match self.verifier.grants.judge(&self.grant, |active| self.fresh(active)).await {
-            Ok(token) => return Ok(token),
-            Err(Unusable::Never(error)) => return Err(error),
-            Err(Unusable::Stale) => {}
+            Ok(token) => Ok(token),
+            Err(Unusable::Never(error)) => Err(error),
+            Err(Unusable::Stale) => self.refresh_detached(None).await,
         }
-        let detached = self.clone();
-        let refreshed = tokio::spawn(async move { detached.refresh().await }).await;
-        refreshed.unwrap_or(Err(UpstreamTokenError::Unavailable { retry_after: None }))
+    }
+
+    async fn upstream_token_after(&self, refused: &Secret) -> Result<Secret, UpstreamTokenError> {
+        self.refresh_detached(Some(refused.clone())).await
     }
 }
 
@@ -126,18 +136,75 @@ impl UpstreamTokens {
         if tokens.is_stale(self.now()) { Err(Unusable::Stale) } else { Ok(tokens.access_token) }
     }
 
-    async fn refresh(&self) -> Result<Secret, UpstreamTokenError> {
+    /// `refused` is a token that is of no use though it has not ended.
+    async fn refresh_detached(&self, refused: Option<Secret>) -> Result<Secret, UpstreamTokenError> {
+        let detached = self.clone();
+        let refreshed = tokio::spawn(async move { detached.refresh(refused.as_ref()).await }).await;
+        refreshed.unwrap_or(Err(UpstreamTokenError::Unavailable { retry_after: None }))
+    }
+
+    async fn refresh(&self, refused: Option<&Secret>) -> Result<Secret, UpstreamTokenError> {
         let lock = self.verifier.refreshes.lock_of(&self.grant);
         let _one_at_a_time = lock.lock().await;
-        // Whoever held the lock may have done it.
+        let begun = Instant::now();
+        loop {
+            // Whoever held the lock or the lease may have done it.
+            let opened = self.open().await?;
+            if self.is_good(&opened.tokens, refused) {
+                return Ok(opened.tokens.access_token);
+            }
+            if let Some(lease) = self.verifier.store.acquire_lease(&self.grant, self.now()).await? {
+                return self.refresh_under(lease, refused).await;
+            }
+            if begun.elapsed() >= PATIENCE {
+                return Err(UpstreamTokenError::Unavailable { retry_after: Some(RETRY_AFTER) });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn is_good(&self, tokens: &upstream::UpstreamTokens, refused: Option<&Secret>) -> bool {
+        !tokens.is_stale(self.now()) && refused != Some(&tokens.access_token)
+    }
+
+    /// The refresh itself, by the one node that holds the lease. It is renewed while the upstream takes its time.
+    async fn refresh_under(
+        &self,
+        mut lease: Lease,
+        refused: Option<&Secret>,
+    ) -> Result<Secret, UpstreamTokenError> {
+        let refreshing = self.refresh_once(refused);
+        tokio::pin!(refreshing);
+        let mut renewal = tokio::time::interval(LEASE_TTL / 3);
+        renewal.tick().await;
+        let refreshed = loop {
+            tokio::select! {
+                refreshed = &mut refreshing => break refreshed,
+                _ = renewal.tick() => {
+                    // Without it the refresh goes on: it was sent, and what it brings is stored only in the place of what was
+                    // sent.
+                    if !matches!(self.verifier.store.renew_lease(&mut lease, self.now()).await, Ok(true)) {
+                        break refreshing.await;
+                    }
+                }
+            }
+        };
+        // If it cannot be given back it ends by itself.
+        if let Err(error) = self.verifier.store.release_lease(lease, self.now()).await {
+            tracing::debug!(%error, "a lease was not given back");
+        }
+        refreshed
+    }
+
+    async fn refresh_once(&self, refused: Option<&Secret>) -> Result<Secret, UpstreamTokenError> {
+        // Between the last look and the lease somebody else may have had it.
         let opened = self.open().await?;
-        let now = self.now();
-        if !opened.tokens.is_stale(now) {
+        if self.is_good(&opened.tokens, refused) {
             return Ok(opened.tokens.access_token);
         }
-        match self.verifier.upstream.refresh(&opened.tokens, now).await {
+        match self.verifier.upstream.refresh(&opened.tokens, self.now()).await {
             Ok(fresh) => self.commit(&opened.tokens, fresh).await,
-            Err(error) => self.keep(opened.tokens, &error).await,
+            Err(error) => self.keep(opened.tokens, refused, &error).await,
         }
     }
 
@@ -170,9 +237,11 @@ impl UpstreamTokens {
     async fn keep(
         &self,
         tokens: upstream::UpstreamTokens,
+        refused: Option<&Secret>,
         error: &UpstreamError,
     ) -> Result<Secret, UpstreamTokenError> {
-        let still_good = tokens.expires_at.is_some_and(|end| !end.has_passed(self.now()));
+        let still_good = refused != Some(&tokens.access_token)
+            && tokens.expires_at.is_some_and(|end| !end.has_passed(self.now()));
         tracing::warn!(%error, still_good, "the upstream tokens could not be refreshed");
         if still_good {
             return Ok(tokens.access_token);

@@ -1,6 +1,8 @@
 //! Facebook's ways: errors are objects with numbers, calls prove the client's secret, and a token is exchanged for a longer
 //! one, for there are no refresh tokens.
 
+use std::fmt::Write;
+
 use aws_lc_rs::hmac;
 use mcp_login_core::{Secret, Timestamp};
 use serde_json::{Map, Value};
@@ -59,5 +61,9 @@ pub(super) fn hmac_sha256(secret: &str, text: &str) -> hmac::Tag {
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -10,6 +10,7 @@ use super::approvals::{APPROVALS, Approval};
 use super::clients::{CLIENTS, ClientRecord};
 use super::decode;
 use super::grants::GRANTS;
+use super::lease::LEASES;
 use super::session_key::SECRETS;
 use super::used::USED;
 use crate::store::Store;
@@ -148,7 +149,7 @@ fn read(key: &Key, value: &[u8]) -> Result<Read, &'static str> {
         GRANTS => decode(value, "it is no grant").map(|grant| Read::Grant(Box::new(grant))),
         CLIENTS => decode::<ClientRecord>(value, "it is no client").map(|_| Read::Other),
         APPROVALS => decode::<Approval>(value, "it is no approval").map(|_| Read::Other),
-        USED | SECRETS => Ok(Read::Other),
+        USED | SECRETS | LEASES => Ok(Read::Other),
         COPY => Ok(Read::Copy),
         PROBE => Ok(Read::Probe),
         _ => Ok(Read::Foreign),
