@@ -31,13 +31,15 @@ pub fn faults(config: &Config) -> Vec<String> {
 
 fn builder(config: &Config) -> anyhow::Result<AuthServerBuilder> {
     let mut builder = AuthServer::builder(config.public_url.as_str())
-        .upstream(upstream(&config.upstream)?)
         .lifetimes(config.lifetimes)
         .verification_cache(config.store.cache)
         .access(config.access.clone())
         .registration(config.clients.registration)
         .metadata_documents(config.clients.metadata_documents)
         .metadata_document_hosts(&config.clients.metadata_document_hosts);
+    for (name, config) in &config.upstreams {
+        builder = builder.upstream_named(name, upstream(config)?);
+    }
     if let Some(name) = &config.client_address_header {
         builder = builder.client_address_header(name.clone());
     }
@@ -87,7 +89,10 @@ fn static_client(config: &StaticClientConfig) -> StaticClient {
 }
 
 fn resource(mcp: &McpConfig) -> Resource {
-    let resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter());
+    let mut resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter());
+    if let Some(name) = &mcp.upstream {
+        resource = resource.upstream(name);
+    }
     match &mcp.auth {
         Auth::Required => resource.access(Access::Required),
         Auth::Lazy { public_methods, public_tools } => {
@@ -101,6 +106,7 @@ fn upstream(config: &UpstreamConfig) -> anyhow::Result<Upstream> {
     let Some(preset) = upstream::preset(&config.provider) else {
         anyhow::bail!("upstream.provider: no preset is called {:?}", config.provider);
     };
+    let preset = preset.with_fields(config.fields.clone()).map_err(anyhow::Error::msg)?;
     let mut upstream = Upstream::new(preset, &config.client_id, config.client_secret.clone());
     if let Some(name) = &config.display_name {
         upstream = upstream.named(name);
@@ -131,6 +137,9 @@ fn upstream(config: &UpstreamConfig) -> anyhow::Result<Upstream> {
     }
     if let Some(client_auth) = config.client_auth {
         upstream = upstream.client_auth(client_auth);
+    }
+    for (name, value) in &config.params {
+        upstream = upstream.param(name, value);
     }
     for (name, value) in &config.auth_params {
         upstream = upstream.auth_param(name, value);

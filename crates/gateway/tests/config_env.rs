@@ -36,7 +36,7 @@ fn fault(more: &[(&str, &str)]) -> String {
 #[test]
 fn no_file_is_needed() {
     let config = ok(&[]);
-    assert_eq!(config.upstream.client_secret.unwrap().expose_secret(), "hunter2");
+    assert_eq!(config.upstreams[""].client_secret.clone().unwrap().expose_secret(), "hunter2");
     assert_eq!(config.mcp[0].backend.as_url().as_str(), "http://127.0.0.1:3000/mcp");
 }
 
@@ -59,8 +59,8 @@ fn values_are_read_by_the_kind_of_their_key() {
     assert_eq!(config.lifetimes.access.as_secs(), 7200);
     assert!(matches!(&config.mcp[0].auth, Auth::Lazy { public_methods, .. } if public_methods.len() == 8));
     assert_eq!(config.mcp[0].headers.len(), 2);
-    assert_eq!(config.upstream.auth_params["prompt"], "consent");
-    assert_eq!(config.upstream.subject.unwrap(), ["userinfo:/id"]);
+    assert_eq!(config.upstreams[""].auth_params["prompt"], "consent");
+    assert_eq!(config.upstreams[""].subject.clone().unwrap(), ["userinfo:/id"]);
     assert_eq!(config.access.claims["org"], ["acme", "initech"]);
     assert_eq!(config.mcp[1].path.as_str(), "/other");
 }
@@ -133,7 +133,7 @@ fn wrong_values_are_faults_without_the_value() {
         ("MCP_LOGIN_MCP__0__HEADERS", "{ a = \"x\" }\nhunter2 = 1"),
         ("MCP_LOGIN_LISTEN", "hunter2"),
         ("MCP_LOGIN_STORE__URL", "hunter2"),
-        ("MCP_LOGIN_UPSTREAMS__GITHUB__CLIENT_ID", "hunter2"),
+        ("MCP_LOGIN_UPSTREAM__PKCE", "hunter2"),
     ] {
         let shown = fault(&[(name, value)]);
         assert!(!shown.contains("hunter2"), "{shown}");
@@ -146,7 +146,8 @@ fn secrets_are_fetched_from_where_they_are() {
     std::fs::write(folder.path().join("secret"), "from file\r\n").unwrap();
     std::fs::write(folder.path().join("empty"), "\n").unwrap();
     let secret = |more: &[(&str, &str)]| {
-        check("", folder.path(), more).map(|checked| checked.config.upstream.client_secret.unwrap())
+        check("", folder.path(), more)
+            .map(|checked| checked.config.upstreams[""].client_secret.clone().unwrap())
     };
     let file = "MCP_LOGIN_UPSTREAM__CLIENT_SECRET__FILE";
     let env = "MCP_LOGIN_UPSTREAM__CLIENT_SECRET__ENV";

@@ -70,7 +70,7 @@ pub struct Store {
 
 /// `[upstream]` and `[upstreams.NAME]`
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 #[allow(missing_docs)]
 pub struct Upstream {
     pub provider: Option<String>,
@@ -87,6 +87,10 @@ pub struct Upstream {
     pub pkce: Option<String>,
     pub client_auth: Option<String>,
     pub auth_params: BTreeMap<String, String>,
+    pub params: BTreeMap<String, String>,
+    /// Fields of the preset; what is none is refused where they are put into it.
+    #[serde(flatten)]
+    pub fields: toml::Table,
 }
 
 /// A string or a list of strings.

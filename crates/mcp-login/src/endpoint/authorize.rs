@@ -22,6 +22,7 @@ use crate::client::{Asker, Found, Origin, ResolveError};
 use crate::page::{ClientSource, ConsentPage, RedirectTarget, ScopeLine, security_headers};
 use crate::store::backend::StoreError;
 use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind};
+use crate::upstream::Upstream;
 
 /// The request in the query.
 pub(crate) async fn get(
@@ -178,11 +179,11 @@ async fn show_page(
         redirect: RedirectTarget::of(&redirect_uri),
         resource: &request.resource,
         scopes: &scopes,
-        upstream: server.upstream.display_name(),
+        upstream: server.sign_ins.of(&request.resource).upstream.display_name(),
         action: &format!("{}/consent", server.issuer),
         consent_token: consent_token.expose_secret(),
     };
-    let form_action = form_action(server, &redirect_uri);
+    let form_action = form_action(&server.sign_ins.of(&request.resource).upstream, &redirect_uri);
     let mut response = (security_headers(&form_action), page.render()).into_response();
     Cookie::consent(server.is_https(), &grant, server.lifetimes.session).set(&mut response, &browser);
     Ok(response)
@@ -191,11 +192,11 @@ async fn show_page(
 /// Where the form may lead. Browsers hold `form-action` against the whole chain of redirects after the form: through
 /// the upstream, which may sign people in at hosts of its own that nobody can list (hence `https:`), back to us, and
 /// on to the client.
-fn form_action(server: &AuthorizationServer, redirect_uri: &url::Url) -> Vec<String> {
+fn form_action(upstream: &Upstream, redirect_uri: &url::Url) -> Vec<String> {
     let mut sources = vec!["'self'".to_owned(), "https:".to_owned()];
-    sources.extend(server.upstream.authorization_origin().filter(|origin| origin.starts_with("http:")));
+    sources.extend(upstream.authorization_origin().filter(|origin| origin.starts_with("http:")));
     // An issuer whose endpoints are discovered; plain http is for loopback only.
-    let issuer = server.upstream.provider().issuer.as_deref();
+    let issuer = upstream.provider().issuer.as_deref();
     let issuer =
         issuer.and_then(|issuer| url::Url::parse(issuer).ok()).filter(|issuer| issuer.scheme() == "http");
     sources.extend(issuer.map(|issuer| issuer.origin().ascii_serialization()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mcp_login_core::Secret;
@@ -29,11 +29,13 @@ const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(45);
 pub(crate) async fn get(
     State(server): State<Arc<AuthorizationServer>>,
     headers: HeaderMap,
+    name: Option<Path<String>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, AuthorizeError> {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
     let query = Params::parse(query.unwrap_or_default().as_bytes());
     let query = query.map_err(|error| AuthorizeError::bad_request(&error))?;
-    let returned = check(&server, &headers, &query).await?;
+    let returned = check(&server, &headers, &name, &query).await?;
     let request = &returned.session.request;
     let mut response = match finish(&server, &returned, &query).await {
         Ok(code) => {
@@ -50,10 +52,14 @@ pub(crate) async fn get(
 /// browser keeps the session's cookie back; it brings it when it is sent on to the same with `GET`.
 pub(crate) async fn post(
     State(server): State<Arc<AuthorizationServer>>,
+    name: Option<Path<String>>,
     form: Bytes,
 ) -> Result<Response, AuthorizeError> {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    let sign_in = server.sign_ins.named(&name).filter(|sign_in| sign_in.upstream.answers_with_a_form());
+    let sign_in = sign_in.ok_or_else(|| AuthorizeError::stale(StatusCode::BAD_REQUEST))?;
     let form = Params::parse(&form).map_err(|error| AuthorizeError::bad_request(&error))?;
-    let mut callback = server.callback.clone();
+    let mut callback = sign_in.callback.clone();
     // An id_token may be among the others: it comes again, from the service itself.
     let wanted = ["code", "state", "iss", "error", "user"];
     callback.query_pairs_mut().extend_pairs(form.pairs().filter(|(name, _)| wanted.contains(name)));
@@ -83,6 +89,7 @@ struct Return {
 async fn check(
     server: &AuthorizationServer,
     headers: &HeaderMap,
+    name: &str,
     query: &Params,
 ) -> Result<Return, AuthorizeError> {
     let not_open = || AuthorizeError::stale(StatusCode::BAD_REQUEST);
@@ -95,7 +102,11 @@ async fn check(
     if approved.state != state.hash() || approved.session != session_cookie.hash() {
         return Err(not_open());
     }
-    let session = state.open(SESSION_LABEL, &approved.session_data)?;
+    let session: Session = state.open(SESSION_LABEL, &approved.session_data)?;
+    if server.sign_ins.of(&session.request.resource).name != name {
+        // It was started at another service.
+        return Err(not_open());
+    }
     let claimed = claim(server, state.grant(), found.version).await?.ok_or_else(not_open)?;
     Ok(Return { state, session, claimed })
 }
@@ -157,10 +168,10 @@ async fn sign_in(
     session: &Session,
     query: &Params,
 ) -> Result<Login, SignInError> {
-    let now = server.now();
+    let (now, sign_in) = (server.now(), server.sign_ins.of(&session.request.resource));
     // Given twice it is nobody's.
     let iss = query.one("iss").unwrap_or(Some(""));
-    server.upstream.check_callback(iss, now).await?;
+    sign_in.upstream.check_callback(iss, now).await?;
     match query.one("error") {
         Ok(None) => {}
         Ok(Some("access_denied")) => return Err(SignInError::Cancelled),
@@ -176,12 +187,12 @@ async fn sign_in(
         code: &code.into(),
         iss,
         callback: Callback(&parameters),
-        redirect_uri: &server.callback,
+        redirect_uri: &sign_in.callback,
         code_verifier: &session.code_verifier,
         nonce: &session.nonce,
         now,
     };
-    Ok(server.upstream.exchange(exchange).await?)
+    Ok(sign_in.upstream.exchange(exchange).await?)
 }
 
 /// The grant goes on under its own id, with a data key of its own.

@@ -21,14 +21,13 @@ use mcp_login_core::authorize::{AuthorizationRequest, AuthorizationResponse};
 use mcp_login_core::client::{DocumentHosts, RedirectPolicy};
 use mcp_login_core::resource_indicator::Resources;
 use mcp_login_core::token::GrantType;
-use url::Url;
 
 use self::rate_limit::AddressLimits;
 use crate::client::Clients;
 use crate::clock::Clock;
 use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
-use crate::upstream::{TrustedIssuer, Upstream};
+use crate::upstream::{SignIns, TrustedIssuer};
 
 /// What the endpoints work with.
 #[derive(Debug)]
@@ -37,11 +36,10 @@ pub(crate) struct AuthorizationServer {
     pub(crate) issuer: String,
     /// The origin of the issuer: what our own pages' forms come from.
     pub(crate) origin: String,
-    /// Where the upstream sends browsers back to.
-    pub(crate) callback: Url,
     pub(crate) store: Store,
     pub(crate) clients: Clients,
-    pub(crate) upstream: Arc<Upstream>,
+    /// The services that people sign in to.
+    pub(crate) sign_ins: SignIns,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) redirects: RedirectPolicy,

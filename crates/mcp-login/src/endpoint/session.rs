@@ -73,9 +73,10 @@ impl Departure {
         let state = Handle::new(HandleKind::State, grant);
         let session = Session { request, code_verifier: random_secret(), nonce: random_secret() };
         let challenge = CodeChallenge::of(session.code_verifier.expose_secret());
-        let location = server
+        let sign_in = server.sign_ins.of(&session.request.resource);
+        let location = sign_in
             .upstream
-            .authorization_url(&server.callback, &state.to_secret(), &session.nonce, challenge.as_str(), now)
+            .authorization_url(&sign_in.callback, &state.to_secret(), &session.nonce, challenge.as_str(), now)
             .await?;
         let session_cookie = BrowserSecret::new();
         let approved = Approved {

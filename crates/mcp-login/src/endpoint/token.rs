@@ -52,7 +52,7 @@ pub(crate) async fn post(
         indicators: &server.indicators,
         resources: &server.resources,
         access: &server.access,
-        upstream: &server.upstream,
+        sign_ins: &server.sign_ins,
         trusted_issuers: &server.trusted_issuers,
         now: server.now(),
         proof: proof.as_ref(),

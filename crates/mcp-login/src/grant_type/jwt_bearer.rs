@@ -34,7 +34,8 @@ pub(super) async fn grant(
     held.check_key(context.proved_key())?;
     let resource = resource(context, request.resource, held.resources.as_deref())?;
     let scope = context.granted_scope(request.scope, &[held.scope.as_ref(), client.scopes()], resource)?;
-    let identity = identity_of(context.upstream.provider(), issuer, claims).map_err(not_verified)?;
+    let identity = identity_of(context.sign_ins.of(resource).upstream.provider(), issuer, claims)
+        .map_err(not_verified)?;
     if !context.access.admits(&identity) {
         tracing::info!(subject = identity.subject, "a person who is not on the list was vouched for");
         return Err(OAuthError::invalid_grant("this person may not use this server").into());

@@ -21,7 +21,7 @@ use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
 use crate::store::backend::StoreError;
 use crate::store::records::OpenError;
-use crate::upstream::{TrustedIssuer, Upstream, UpstreamError};
+use crate::upstream::{SignIns, TrustedIssuer, UpstreamError};
 
 /// How often a step is tried that others keep overtaking. Each loss means that somebody else's step was done, so
 /// honest clients come nowhere near.
@@ -40,7 +40,7 @@ pub(crate) struct Context<'a> {
     /// Who may log in.
     pub(crate) access: &'a AccessRule,
     /// Where people sign in.
-    pub(crate) upstream: &'a Upstream,
+    pub(crate) sign_ins: &'a SignIns,
     /// Whose identity assertions are taken.
     pub(crate) trusted_issuers: &'a [TrustedIssuer],
     pub(crate) now: Timestamp,

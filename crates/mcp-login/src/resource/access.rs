@@ -20,6 +20,7 @@ pub struct Resource {
     pub(crate) access: Access,
     pub(crate) scopes: Vec<String>,
     pub(crate) name: Option<String>,
+    pub(crate) upstream: Option<String>,
     public_methods: Vec<String>,
     public_tools: Vec<String>,
 }
@@ -32,6 +33,7 @@ impl Resource {
             access: Access::Required,
             scopes: vec!["mcp".to_owned()],
             name: None,
+            upstream: None,
             public_methods: DEFAULT_PUBLIC_METHODS.map(str::to_owned).to_vec(),
             public_tools: Vec::new(),
         }
@@ -55,6 +57,14 @@ impl Resource {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// The service that its users sign in to, where there are
+    /// [several](crate::server::AuthServerBuilder::upstream_named).
+    #[must_use]
+    pub fn upstream(mut self, name: impl Into<String>) -> Self {
+        self.upstream = Some(name.into());
         self
     }
 

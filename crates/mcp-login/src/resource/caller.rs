@@ -61,8 +61,11 @@ pub trait UpstreamTokenSource: Send + Sync + 'static {
     /// The user's access token at the upstream, refreshed when stale.
     async fn upstream_token(&self) -> Result<Secret, UpstreamTokenError>;
 
-    /// A token in the place of one that the upstream has refused, which may have been renewed meanwhile.
-    async fn upstream_token_after(&self, refused: &Secret) -> Result<Secret, UpstreamTokenError>;
+    /// A token in the place of one that the upstream has refused, which may have been renewed meanwhile. A source that cannot
+    /// renew gives what it has.
+    async fn upstream_token_after(&self, _refused: &Secret) -> Result<Secret, UpstreamTokenError> {
+        self.upstream_token().await
+    }
 }
 
 /// The user of this request. Cheap to clone.

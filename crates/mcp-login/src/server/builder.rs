@@ -1,5 +1,6 @@
 //! [`AuthServerBuilder`]: what has to be said, and what is wrong with what was said.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::settings::{
     AccessRule, Lifetimes, RateLimits, ResourceList, ResourceSettings, StaticClient, VerificationCache,
 };
 use crate::store::Store;
-use crate::upstream::{TrustedIssuer, Upstream};
+use crate::upstream::{SignIn, SignIns, TrustedIssuer, Upstream, choose, is_name};
 
 /// What is wrong with a configuration: every fault at once, each with what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +33,7 @@ pub struct BuildError(pub Vec<String>);
 #[derive(Debug)]
 pub struct AuthServerBuilder {
     public_url: String,
-    upstream: Option<Upstream>,
+    upstreams: Vec<(String, Upstream)>,
     store: Option<Store>,
     resources: Vec<Resource>,
     lifetimes: Lifetimes,
@@ -55,7 +56,7 @@ impl AuthServerBuilder {
         let known = known_clients();
         Self {
             public_url,
-            upstream: None,
+            upstreams: Vec::new(),
             store: None,
             resources: Vec::new(),
             lifetimes: Lifetimes::default(),
@@ -74,10 +75,17 @@ impl AuthServerBuilder {
         }
     }
 
-    /// The service that people sign in to. Required.
+    /// The service that people sign in to. Required, unless there are [several](Self::upstream_named).
     #[must_use]
-    pub fn upstream(mut self, upstream: Upstream) -> Self {
-        self.upstream = Some(upstream);
+    pub fn upstream(self, upstream: Upstream) -> Self {
+        self.upstream_named("", upstream)
+    }
+
+    /// One of several services: the [`Resource`]s name theirs ([`Resource::upstream`]). It sends browsers back to
+    /// `/callback/NAME`, which is the redirect URI to register there. A name has lower-case letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn upstream_named(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
+        self.upstreams.push((name.into(), upstream));
         self
     }
 
@@ -217,11 +225,7 @@ impl AuthServerBuilder {
             let wrong = issuer.faults().into_iter();
             faults.extend(wrong.map(|(key, fault)| format!("trusted_issuers[{n}].{key}: {fault}")));
         }
-        if let Some(upstream) = &self.upstream
-            && let Err(wrong) = upstream.validate()
-        {
-            faults.extend(wrong.into_iter().map(|(key, fault)| format!("upstream.{key}: {fault}")));
-        }
+        check_upstreams(&self.upstreams, &self.resources, &mut faults);
         faults
     }
 
@@ -235,18 +239,28 @@ impl AuthServerBuilder {
         let public_url = check_public_url(&self.public_url).ok();
         let resources = check_resources(&self.public_url, &self.resources, &mut Vec::new());
         let indicators = Resources::new(resources.0.iter().map(|resource| resource.url.clone()));
-        let callback = Url::parse(&format!("{}/callback", self.public_url)).ok();
-        let (Some(public_url), Some(upstream), Some(store), Some(indicators), Some(callback), true) =
-            (public_url, self.upstream, self.store, indicators, callback, faults.is_empty())
+        let claims: Vec<String> = self.access.claims.keys().cloned().collect();
+        let upstreams = self.upstreams.into_iter().map(|(name, upstream)| (name, upstream.fetching(&claims)));
+        let wanted = resources.0.iter().zip(&self.resources);
+        let wanted = wanted.map(|(settings, resource)| (settings.url.as_str(), resource.upstream.as_deref()));
+        let sign_ins = SignIns::new(&self.public_url, upstreams.collect(), wanted);
+        let (Some(public_url), Some(sign_ins), Some(store), Some(indicators), true) =
+            (public_url, sign_ins, self.store, indicators, faults.is_empty())
         else {
             return Err(BuildError(with_missing(faults)));
         };
-        let upstream = Arc::new(upstream.fetching(self.access.claims.keys()));
         let grants = GrantCache::new(store.clone(), Arc::clone(&self.clock), self.verification_cache);
-        let verifier = Verifier::new(store.clone(), grants, Arc::clone(&upstream), Arc::clone(&self.clock));
-        let verifier = Arc::new(verifier);
-        let protections = self.resources.iter().zip(&resources.0).map(|(resource, settings)| {
-            (resource.path.clone(), Arc::new(protection(&verifier, &public_url, resource, settings)))
+        let verifiers: BTreeMap<&str, Arc<Verifier>> = sign_ins
+            .iter()
+            .map(|SignIn { name, upstream, .. }| {
+                let (grants, upstream) = (Arc::clone(&grants), Arc::clone(upstream));
+                let verifier = Verifier::new(store.clone(), grants, upstream, Arc::clone(&self.clock));
+                (name.as_str(), Arc::new(verifier))
+            })
+            .collect();
+        let protections = self.resources.iter().zip(&resources.0).filter_map(|(resource, settings)| {
+            let verifier = verifiers.get(sign_ins.of(&settings.url).name.as_str())?;
+            Some((resource.path.clone(), Arc::new(protection(verifier, &public_url, resource, settings))))
         });
         let protections = protections.collect();
         let redirects = RedirectPolicy::new(&self.redirect_hosts, &self.redirect_schemes);
@@ -271,10 +285,9 @@ impl AuthServerBuilder {
         let server = AuthorizationServer {
             origin: public_url.origin().ascii_serialization(),
             issuer: self.public_url,
-            callback,
             clients,
             store,
-            upstream,
+            sign_ins,
             clock: self.clock,
             lifetimes: self.lifetimes,
             redirects,
@@ -365,6 +378,30 @@ fn check_public_url(public_url: &str) -> Result<Url, String> {
 /// Whether a path means itself to every router.
 fn is_plain_path(path: &str) -> bool {
     path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~@".contains(&b))
+}
+
+/// `upstream.KEY` of the one without a name, `upstreams.NAME.KEY` of the others.
+fn check_upstreams(upstreams: &[(String, Upstream)], resources: &[Resource], faults: &mut Vec<String>) {
+    let names: Vec<String> = upstreams.iter().map(|(name, _)| name.clone()).collect();
+    for (n, (name, upstream)) in upstreams.iter().enumerate() {
+        let section = if name.is_empty() { "upstream".to_owned() } else { format!("upstreams.{name}") };
+        if !name.is_empty() && !is_name(name) {
+            faults.push(format!("{section}: a name has 1 to 32 lower-case letters, digits, - and _"));
+        }
+        if names.iter().take(n).any(|other| other == name) {
+            faults.push(format!("{section}: is there twice"));
+        }
+        let wrong = upstream.validate().err().unwrap_or_default();
+        faults.extend(wrong.into_iter().map(|(key, fault)| format!("{section}.{key}: {fault}")));
+    }
+    for (n, resource) in resources.iter().enumerate().filter(|_| !names.is_empty()) {
+        let wanted = resource.upstream.as_deref();
+        if choose(&names, wanted).is_none() {
+            let there: Vec<_> = names.iter().filter(|name| !name.is_empty()).map(String::as_str).collect();
+            let what = wanted.map_or_else(|| "is missing".to_owned(), |name| format!("{name:?} is none"));
+            faults.push(format!("mcp[{n}].upstream: {what}; the upstreams are {}", there.join(", ")));
+        }
+    }
 }
 
 fn check_document_hosts(hosts: &[String], faults: &mut Vec<String>) -> DocumentHosts {

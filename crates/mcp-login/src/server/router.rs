@@ -61,14 +61,15 @@ fn endpoints(server: &Server) -> Router<Server> {
     let form = DefaultBodyLimit::max(params::MAX_LENGTH);
     let json = DefaultBodyLimit::max(register::MAX_BODY);
     let mut back = get(callback::get);
-    if server.upstream.answers_with_a_form() {
+    if server.sign_ins.iter().any(|sign_in| sign_in.upstream.answers_with_a_form()) {
         back = back.post(callback::post);
     }
     let pages = Router::new()
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/consent", post(consent::post))
         .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::authorize))
-        .route("/callback", back);
+        .route("/callback", back.clone())
+        .route("/callback/{upstream}", back);
     let registration = Router::new()
         .route("/register", post(register::post).fallback(method_not_allowed).layer::<_, Infallible>(json))
         .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::register));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::params::{Param, Values};
 use super::quirk::{ClientAuth, Nonce, Pkce, Quirk, RevocationStyle, Rotation, TokenBody};
@@ -231,6 +232,16 @@ impl Provider {
         }
         self.issuer = Some(issuer);
         self
+    }
+
+    /// With these fields, by their names in this type, in the place of its own.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words; an unknown field is an error.
+    pub fn with_fields(&self, fields: Map<String, Value>) -> Result<Self, String> {
+        let Ok(Value::Object(mut all)) = serde_json::to_value(self) else { return Ok(self.clone()) };
+        all.extend(fields);
+        serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())
     }
 
     /// With these values in the place of its parameters.

@@ -78,6 +78,8 @@ pub struct McpConfig {
     pub auth: Auth,
     /// The baseline a token needs.
     pub scopes: Scopes,
+    /// The name of the service that its users sign in to, where there are several.
+    pub upstream: Option<String>,
     /// Added to what the backend gets.
     pub headers: Vec<(HeaderName, Template)>,
 }
@@ -111,9 +113,6 @@ fn server<'a>(
             );
         }
     }
-    if raw.upstream.is_some() {
-        faults.not_yet(format!("{key}.upstream"), "write one [upstream]; it serves every [[mcp]]");
-    }
     if !raw.tool_scopes.is_empty() {
         faults.not_yet(format!("{key}.tool_scopes"), "take it out; `scopes` is what every call needs");
     }
@@ -134,7 +133,8 @@ fn server<'a>(
         lazy.map(|lazy| if lazy { public(raw.public_methods, raw.public_tools) } else { Auth::Required });
     let scopes = scopes(raw.scopes, &format!("{key}.scopes"), faults);
     let headers = headers(raw.headers, &format!("{key}.headers"), faults);
-    Some(McpConfig { path: path?, backend: backend?, auth: auth?, scopes: scopes?, headers })
+    let upstream = raw.upstream;
+    Some(McpConfig { path: path?, backend: backend?, auth: auth?, scopes: scopes?, upstream, headers })
 }
 
 fn warn_of_what_does_nothing(methods: Option<&[String]>, tools: &[String], key: &str, faults: &mut Faults) {

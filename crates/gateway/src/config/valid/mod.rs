@@ -11,6 +11,7 @@ mod tokens;
 mod trusted_issuers;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::http::HeaderName;
@@ -26,8 +27,8 @@ pub use trusted_issuers::TrustedIssuer;
 pub use upstream::{ClientAuth, Pkce, UpstreamConfig};
 
 use super::fault::Faults;
-use super::raw;
 use super::secret::Places;
+use super::{check, raw, suggest};
 
 /// What is judged against.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub struct Config {
     pub client_address_header: Option<HeaderName>,
     /// Where grants are kept.
     pub store: StoreConfig,
-    /// The service the user signs in to.
-    pub upstream: UpstreamConfig,
+    /// The services that users sign in to, by their name; that of `[upstream]` is empty.
+    pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// Who may finish a login.
     pub access: AccessRule,
     /// Whose identity assertions are taken.
@@ -73,13 +74,20 @@ impl Config {
         }
         let client_address_header = client_address_header(raw.client_address_header.as_deref(), faults);
         let store = store::judge(raw.store.unwrap_or_default(), context, faults);
-        for name in raw.upstreams.keys() {
-            faults.not_yet(format!("upstreams.{name}"), "write one [upstream]; it serves every [[mcp]]");
-        }
         if raw.upstream.is_none() && raw.upstreams.is_empty() {
             faults.missing("upstream", "the service people sign in to; write [upstream] with its provider");
         }
-        let upstream = raw.upstream.and_then(|upstream| upstream::judge(upstream, context, faults));
+        let names: Vec<&str> = raw.upstreams.keys().map(String::as_str).collect();
+        for (n, mcp) in raw.mcp.iter().enumerate() {
+            if let Some(name) = mcp.upstream.as_deref().filter(|name| !names.contains(name)) {
+                let hint = suggest::hint(name, names.iter().copied());
+                faults.push(
+                    format!("mcp[{n}].upstream"),
+                    format!("there is no [upstreams.NAME] of this name{hint}"),
+                );
+            }
+        }
+        let upstreams = upstreams(raw.upstream, raw.upstreams, context, faults);
         let access = access::judge(raw.access.unwrap_or_default(), faults);
         let trusted_issuers = trusted_issuers::judge(raw.trusted_issuers, faults);
         let clients = clients::judge(raw.clients, context, faults);
@@ -97,7 +105,7 @@ impl Config {
             listen: listen?,
             client_address_header,
             store: store?,
-            upstream: upstream?,
+            upstreams: upstreams?,
             access,
             trusted_issuers,
             clients,
@@ -105,6 +113,24 @@ impl Config {
             mcp: mcp?,
         })
     }
+}
+
+/// `None` when any of them cannot be used.
+fn upstreams(
+    one: Option<raw::Upstream>,
+    several: BTreeMap<String, raw::Upstream>,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<BTreeMap<String, UpstreamConfig>> {
+    let one = one.map(|upstream| (String::new(), "upstream".to_owned(), upstream));
+    let several =
+        several.into_iter().map(|(name, upstream)| (name.clone(), check::join("upstreams", &name), upstream));
+    let all: Vec<_> = one.into_iter().chain(several).collect();
+    let judged: Vec<_> = all
+        .into_iter()
+        .map(|(name, section, upstream)| Some((name, upstream::judge(upstream, &section, context, faults)?)))
+        .collect();
+    judged.into_iter().collect::<Option<BTreeMap<_, _>>>().filter(|upstreams| !upstreams.is_empty())
 }
 
 fn client_address_header(written: Option<&str>, faults: &mut Faults) -> Option<HeaderName> {

@@ -40,6 +40,10 @@ pub struct UpstreamConfig {
     pub client_auth: Option<ClientAuth>,
     /// Constant extra parameters of the authorization request.
     pub auth_params: BTreeMap<String, String>,
+    /// The values of the preset's parameters.
+    pub params: BTreeMap<String, String>,
+    /// Whatever else is otherwise than the preset says.
+    pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What the gateway itself writes into the authorization request.
@@ -56,40 +60,45 @@ const RESERVED_PARAMS: [&str; 10] = [
     "code_challenge_method",
 ];
 
+/// `section` is `upstream`, or `upstreams.NAME`.
 pub(super) fn judge(
     raw: raw::Upstream,
+    section: &str,
     context: &Context<'_>,
     faults: &mut Faults,
 ) -> Option<UpstreamConfig> {
-    let provider = provider(raw.provider, context, faults);
+    let key = |name: &str| format!("{section}.{name}");
+    let provider = provider(raw.provider, &key("provider"), context, faults);
     if raw.client_id.as_deref().unwrap_or_default().is_empty() {
         faults.missing(
-            "upstream.client_id",
+            &key("client_id"),
             "what the provider calls this gateway; `mcp-login providers` says where to get it",
         );
     }
-    let pkce = one_of(raw.pkce, "upstream.pkce", &[("S256", Pkce::S256), ("off", Pkce::Off)], faults);
-    let methods = [("basic", ClientAuth::Basic), ("post", ClientAuth::Post), ("none", ClientAuth::None)];
-    let client_auth = one_of(raw.client_auth, "upstream.client_auth", &methods, faults);
-    let client_secret = client_secret(raw.client_secret, client_auth, context, faults);
-    let issuer = endpoint(raw.issuer, "upstream.issuer", faults);
-    let authorization_endpoint =
-        endpoint(raw.authorization_endpoint, "upstream.authorization_endpoint", faults);
-    let token_endpoint = endpoint(raw.token_endpoint, "upstream.token_endpoint", faults);
-    let userinfo_endpoint = endpoint(raw.userinfo_endpoint, "upstream.userinfo_endpoint", faults);
-    let revocation_endpoint = endpoint(raw.revocation_endpoint, "upstream.revocation_endpoint", faults);
-    if revocation_endpoint.is_some() {
-        faults.warn("upstream.revocation_endpoint", "not in this version yet: it is not called");
-    }
+    let pkce = one_of(raw.pkce, &key("pkce"), &[("S256", Pkce::S256), ("off", Pkce::Off)], faults);
+    let methods = [
+        ("basic", ClientAuth::Basic),
+        ("post", ClientAuth::Post),
+        ("none", ClientAuth::None),
+        ("jwt_es256", ClientAuth::JwtEs256),
+        ("bearer_secret", ClientAuth::BearerSecret),
+    ];
+    let client_auth = one_of(raw.client_auth, &key("client_auth"), &methods, faults);
+    let client_secret = client_secret(raw.client_secret, client_auth, &key("client_secret"), context, faults);
+    let issuer = endpoint(raw.issuer, &key("issuer"), faults);
+    let authorization_endpoint = endpoint(raw.authorization_endpoint, &key("authorization_endpoint"), faults);
+    let token_endpoint = endpoint(raw.token_endpoint, &key("token_endpoint"), faults);
+    let userinfo_endpoint = endpoint(raw.userinfo_endpoint, &key("userinfo_endpoint"), faults);
+    let revocation_endpoint = endpoint(raw.revocation_endpoint, &key("revocation_endpoint"), faults);
     match provider.as_deref() {
         Some("oidc") if issuer.is_none() => {
-            faults.missing("upstream.issuer", "provider \"oidc\" finds its endpoints there");
+            faults.missing(&key("issuer"), "provider \"oidc\" finds its endpoints there");
         }
         Some("oauth2") => {
             let endpoints = [
-                ("upstream.authorization_endpoint", &authorization_endpoint),
-                ("upstream.token_endpoint", &token_endpoint),
-                ("upstream.userinfo_endpoint", &userinfo_endpoint),
+                (key("authorization_endpoint"), &authorization_endpoint),
+                (key("token_endpoint"), &token_endpoint),
+                (key("userinfo_endpoint"), &userinfo_endpoint),
             ];
             for (key, _) in endpoints.iter().filter(|(_, url)| url.is_none()) {
                 faults.missing(key, "provider \"oauth2\" knows no endpoint by itself");
@@ -97,34 +106,61 @@ pub(super) fn judge(
         }
         _ => {}
     }
-    check_auth_params(&raw.auth_params, faults);
+    check_auth_params(&raw.auth_params, &key("auth_params"), faults);
+    let fields = fields(raw.fields, provider.as_deref(), &key, faults);
     Some(UpstreamConfig {
         provider: provider?,
         display_name: raw.display_name,
         client_id: raw.client_id?,
         client_secret,
-        scopes: scopes(raw.scopes, faults),
+        scopes: scopes(raw.scopes, &key("scopes"), faults),
         issuer,
         authorization_endpoint,
         token_endpoint,
         userinfo_endpoint,
         revocation_endpoint,
-        subject: subject(raw.subject, faults),
+        subject: subject(raw.subject, &key("subject"), faults),
         pkce,
         client_auth,
         auth_params: raw.auth_params,
+        params: raw.params,
+        fields,
     })
 }
 
-fn provider(written: Option<String>, context: &Context<'_>, faults: &mut Faults) -> Option<String> {
-    const KEY: &str = "upstream.provider";
+/// The other fields of a preset, if the preset can take them.
+fn fields(
+    written: toml::Table,
+    provider: Option<&str>,
+    key: &impl Fn(&str) -> String,
+    faults: &mut Faults,
+) -> serde_json::Map<String, serde_json::Value> {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(written) else {
+        return serde_json::Map::new();
+    };
+    let Some(preset) = provider.and_then(mcp_login::upstream::preset) else { return fields };
+    for (name, value) in &fields {
+        let alone = serde_json::Map::from_iter([(name.clone(), value.clone())]);
+        if let Err(message) = preset.with_fields(alone) {
+            faults.push(key(name), message);
+        }
+    }
+    fields
+}
+
+fn provider(
+    written: Option<String>,
+    key: &str,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<String> {
     let Some(provider) = written.filter(|name| !name.is_empty()) else {
-        faults.missing(KEY, "a preset (see `mcp-login providers`), \"oidc\" or \"oauth2\"");
+        faults.missing(key, "a preset (see `mcp-login providers`), \"oidc\" or \"oauth2\"");
         return None;
     };
     if !context.providers.contains(&provider.as_str()) {
         let hint = suggest::hint(&provider, context.providers.iter().copied());
-        faults.push(KEY, format!("no preset of this name{hint} `mcp-login providers` lists them; any other service is \"oidc\" or \"oauth2\""));
+        faults.push(key, format!("no preset of this name{hint} `mcp-login providers` lists them; any other service is \"oidc\" or \"oauth2\""));
         return None;
     }
     Some(provider)
@@ -133,19 +169,19 @@ fn provider(written: Option<String>, context: &Context<'_>, faults: &mut Faults)
 fn client_secret(
     written: Option<raw::Secret>,
     client_auth: Option<ClientAuth>,
+    key: &str,
     context: &Context<'_>,
     faults: &mut Faults,
 ) -> Option<Secret> {
-    const KEY: &str = "upstream.client_secret";
     match (written, client_auth) {
         (Some(_), Some(ClientAuth::None)) => {
-            faults.push(KEY, "client_auth = \"none\" never sends it: take one of the two out");
+            faults.push(key, "client_auth = \"none\" never sends it: take one of the two out");
             None
         }
-        (Some(written), _) => secret::fetch(written, context.places, KEY, faults),
+        (Some(written), _) => secret::fetch(written, context.places, key, faults),
         (None, Some(ClientAuth::None)) => None,
         (None, _) => {
-            faults.missing(KEY, "from the provider; client_auth = \"none\" for a client that has none");
+            faults.missing(key, "from the provider; client_auth = \"none\" for a client that has none");
             None
         }
     }
@@ -164,25 +200,24 @@ fn endpoint(written: Option<String>, key: &str, faults: &mut Faults) -> Option<S
     Some(written)
 }
 
-fn scopes(written: Option<Vec<String>>, faults: &mut Faults) -> Option<Vec<String>> {
+fn scopes(written: Option<Vec<String>>, key: &str, faults: &mut Faults) -> Option<Vec<String>> {
     let check = |name: &str| match mcp_login::core::scope::Scopes::from_names([name]) {
         Ok(_) => Ok(name.to_owned()),
         Err(_) => {
             Err("not a scope: one name for each entry, without spaces, quotes or backslashes".to_owned())
         }
     };
-    written.map(|written| super::each(written, "upstream.scopes", faults, check))
+    written.map(|written| super::each(written, key, faults, check))
 }
 
-fn subject(written: Option<raw::OneOrMany>, faults: &mut Faults) -> Option<Vec<String>> {
-    const KEY: &str = "upstream.subject";
+fn subject(written: Option<raw::OneOrMany>, key: &str, faults: &mut Faults) -> Option<Vec<String>> {
     let written = written?.into_vec();
     if written.is_empty() {
-        faults.push(KEY, "names no part of the user's identity: write [\"/sub\"], or leave it out");
+        faults.push(key, "names no part of the user's identity: write [\"/sub\"], or leave it out");
     }
-    Some(super::each(written, KEY, faults, |entry| {
+    Some(super::each(written, key, faults, |entry| {
         let pointer = match entry.split_once(':') {
-            Some(("userinfo" | "id_token" | "token", pointer)) => pointer,
+            Some(("userinfo" | "id_token" | "token" | "callback", pointer)) => pointer,
             _ => entry,
         };
         if pointer.len() > 1 && pointer.starts_with('/') {
@@ -193,9 +228,9 @@ fn subject(written: Option<raw::OneOrMany>, faults: &mut Faults) -> Option<Vec<S
     }))
 }
 
-fn check_auth_params(params: &BTreeMap<String, String>, faults: &mut Faults) {
+fn check_auth_params(params: &BTreeMap<String, String>, section: &str, faults: &mut Faults) {
     for name in params.keys() {
-        let key = check::join("upstream.auth_params", name);
+        let key = check::join(section, name);
         if RESERVED_PARAMS.contains(&name.as_str()) {
             faults.push(key, "the gateway sets this one itself: take it out");
         } else if name.is_empty() {
