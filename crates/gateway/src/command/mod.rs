@@ -40,7 +40,8 @@ impl Source {
 
     fn check(&self) -> Result<Checked, Faults> {
         let rows = providers::rows();
-        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let names = rows.iter().flat_map(|row| row.aliases.iter().chain([&row.name]));
+        let names: Vec<&str> = names.map(String::as_str).collect();
         let sources = self.sources(&names);
         let is_there = !self.text.is_empty() || self.path.exists();
         if !is_there && !env::says_anything(&self.environment) {

@@ -381,7 +381,7 @@ pkce = "S256"
 client_auth = "basic"
 auth_params = { prompt = "consent" }
 [upstreams.other]
-provider = "okta"
+provider = "google"
 client_id = "id"
 client_secret = "s"
 params = { domain = "acme.okta.com" }

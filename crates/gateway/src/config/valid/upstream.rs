@@ -160,7 +160,8 @@ fn provider(
     };
     if !context.providers.contains(&provider.as_str()) {
         let hint = suggest::hint(&provider, context.providers.iter().copied());
-        faults.push(key, format!("no preset of this name{hint} `mcp-login providers` lists them; any other service is \"oidc\" or \"oauth2\""));
+        let end = if hint.is_empty() { ";" } else { "" };
+        faults.push(key, format!("no preset of this name{hint}{end} `mcp-login providers` lists them; any other service is \"oidc\" or \"oauth2\""));
         return None;
     }
     Some(provider)
