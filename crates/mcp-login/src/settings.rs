@@ -188,6 +188,8 @@ pub struct AccessRule {
     pub subjects: Vec<String>,
     /// Claims that have to hold one of these values.
     pub claims: BTreeMap<String, Vec<Value>>,
+    /// Whom somebody should ask who is not let in: a name, an address. It is shown to them.
+    pub contact: Option<String>,
 }
 
 impl AccessRule {

@@ -257,15 +257,28 @@ async fn an_identity_that_cannot_be_trusted_is_no_login() {
 
 #[tokio::test]
 async fn only_those_who_may_log_in_do() {
-    let access = AccessRule { emails: vec!["alice@example.com".into()], ..AccessRule::default() };
+    let contact = Some("the help desk".into());
+    let access = AccessRule { emails: vec!["alice@example.com".into()], contact, ..AccessRule::default() };
     let server = TestServer::with(Options { access, ..Options::usual().await }).await;
     let client = OAuthClient::register(&server).await;
     server.upstream.sign_in_as(FakeUser::new("alice"));
     let back = Browser::new().log_in(&client.authorization_url(&[]), REDIRECT_URI).await;
     assert!(param(&back, "code").is_some(), "{back}");
     server.upstream.sign_in_as(FakeUser::new("bob"));
-    let back = Browser::new().log_in(&client.authorization_url(&[]), REDIRECT_URI).await;
+    let browser = Browser::new();
+    let page = browser.open(&client.authorization_url(&[])).await;
+    let answered = browser.answer(page, "allow").await;
+    let back = browser.follow(answered, &format!("{}/callback", server.url)).await;
+    let refused = browser.open_from_elsewhere(back.as_str()).await;
+    assert_eq!(refused.status(), 403);
+    let html = refused.text().await.unwrap();
+    assert!(html.contains("bob@example.com") && html.contains("Ask the help desk,"), "{html}");
+    // The way back tells the client.
+    let back = html.split("href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
+    let back = url::Url::parse(&back).unwrap();
+    assert!(back.as_str().starts_with(REDIRECT_URI), "{back}");
     assert_eq!(param(&back, "error").as_deref(), Some("access_denied"));
+    assert_eq!(param(&back, "iss").as_deref(), Some(server.url.as_str()));
 }
 
 #[tokio::test]

@@ -292,6 +292,13 @@ impl Active {
         self.access.len() != before
     }
 
+    /// The grant's data key, under this refresh token, if it is the current one.
+    #[must_use]
+    pub fn key_under_refresh_token(&self, hash: SecretHash) -> Option<&Sealed> {
+        let current = &self.refresh.as_ref()?.current;
+        (current.hash == hash).then_some(&current.wrapped_key)
+    }
+
     /// Whether this is a refresh token of the grant, good or once good: what ends the grant when it is revoked.
     #[must_use]
     pub fn has_refresh_token(&self, hash: SecretHash, lineage: SecretHash) -> bool {

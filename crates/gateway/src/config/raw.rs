@@ -122,6 +122,7 @@ pub struct Access {
     pub email_domains: Vec<String>,
     pub subjects: Vec<String>,
     pub claims: BTreeMap<String, Vec<serde_json::Value>>,
+    pub contact: Option<String>,
 }
 
 /// `[[trusted_issuers]]`

@@ -117,6 +117,7 @@ static ACCESS: &[Key] = &[
     key("email_domains", Kind::Texts),
     key("subjects", Kind::Texts),
     key("claims", Kind::ValuesByName),
+    key("contact", Kind::Text),
 ];
 
 static TRUSTED_ISSUER: &[Key] = &[key("issuer", Kind::Text), key("jwks_uri", Kind::Text)];

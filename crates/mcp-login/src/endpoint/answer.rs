@@ -2,6 +2,7 @@
 //!
 //! What lies behind an outage is logged once, when the answer is made, and shown nowhere.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Json;
@@ -18,7 +19,7 @@ use super::rate_limit::TooManyRequests;
 use crate::page::{ErrorPage, security_headers};
 use crate::store::backend::StoreError;
 use crate::telemetry::log_failure;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Identity, UpstreamError};
 
 /// How long a client should wait when nobody has said so.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -170,9 +171,11 @@ pub(crate) struct PageError {
     status: StatusCode,
     title: &'static str,
     what_happened: String,
-    what_to_do: &'static str,
+    what_to_do: Cow<'static, str>,
     code: &'static str,
     retry_after: Option<HeaderValue>,
+    /// The way back to the program.
+    back: Option<String>,
 }
 
 impl AuthorizeError {
@@ -185,9 +188,10 @@ impl AuthorizeError {
                 "The program that sent you here made a request that cannot be answered: {}.",
                 error.description
             ),
-            what_to_do: "Go back to the program and connect again. If that does not help, tell whoever makes it what it says above.",
+            what_to_do: "Go back to the program and connect again. If that does not help, tell whoever makes it what it says above.".into(),
             code: error.code.as_str(),
             retry_after: None,
+            back: None,
         })
     }
 
@@ -197,9 +201,10 @@ impl AuthorizeError {
             status,
             title: "This login is no longer open",
             what_happened: "It was finished before, took too long, or was started in another browser.".into(),
-            what_to_do: "Go back to your program and connect again.",
+            what_to_do: "Go back to your program and connect again.".into(),
             code: "invalid_request",
             retry_after: None,
+            back: None,
         })
     }
 
@@ -210,9 +215,34 @@ impl AuthorizeError {
             title: "The sign-in could not be verified",
             what_happened:
                 "The answer of the sign-in service does not belong to the login that was started here.".into(),
-            what_to_do: "Go back to your program and connect again. If that does not help, tell whoever runs this server.",
+            what_to_do: "Go back to your program and connect again. If that does not help, tell whoever runs this server.".into(),
             code: "invalid_request",
             retry_after: None,
+            back: None,
+        })
+    }
+
+    /// Somebody who may not use this server. They learn whom to ask, and the client learns it when they go back.
+    pub(crate) fn not_admitted(
+        to: AuthorizationResponse<'_>,
+        service: &str,
+        identity: &Identity,
+        contact: Option<&str>,
+    ) -> Self {
+        let account = identity.email.as_deref().or(identity.preferred_username.as_deref());
+        let account = account.or(identity.name.as_deref()).unwrap_or(&identity.subject);
+        let whom = contact.unwrap_or("whoever runs this server");
+        let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this server");
+        Self::Page(PageError {
+            status: StatusCode::FORBIDDEN,
+            title: "This account may not use this server",
+            what_happened: format!(
+                "You signed in with {service} as {account}, and this server does not let you in."
+            ),
+            what_to_do: format!("Ask {whom}, or connect again with another account.").into(),
+            code: error.code.as_str(),
+            retry_after: None,
+            back: Some(to.error(&error)),
         })
     }
 
@@ -238,9 +268,10 @@ impl AuthorizeError {
             title: "Signing in is not possible right now",
             what_happened: "A service that is needed for it does not answer. Nobody has been signed out."
                 .into(),
-            what_to_do: "Wait a moment and load this page again.",
+            what_to_do: "Wait a moment and load this page again.".into(),
             code: "temporarily_unavailable",
             retry_after: Some(retry_after(wait)),
+            back: None,
         })
     }
 }
@@ -251,9 +282,10 @@ impl From<TooManyRequests> for AuthorizeError {
             status: StatusCode::TOO_MANY_REQUESTS,
             title: "Too many logins from your network",
             what_happened: "Your network has opened this page too often in a short time.".into(),
-            what_to_do: "Wait a minute and load this page again.",
+            what_to_do: "Wait a minute and load this page again.".into(),
             code: "temporarily_unavailable",
             retry_after: Some(retry_after(Some(wait))),
+            back: None,
         })
     }
 }
@@ -290,9 +322,10 @@ impl IntoResponse for AuthorizeError {
             status: page.status.as_u16(),
             title: page.title,
             what_happened: &page.what_happened,
-            what_to_do: page.what_to_do,
+            what_to_do: &page.what_to_do,
             code: page.code,
             request_id: None,
+            back: page.back.as_deref(),
         };
         let mut response = (page.status, security_headers(&[]), body.render()).into_response();
         if let Some(wait) = page.retry_after {

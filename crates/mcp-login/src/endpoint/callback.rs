@@ -18,7 +18,7 @@ use super::answer::{AuthorizeError, see_other};
 use super::cookie::Cookie;
 use super::session::{SESSION_LABEL, Session, claim};
 use crate::store::backend::{StoreError, Swap, Version};
-use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind, UPSTREAM_TOKENS_LABEL};
+use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind, PersonKey, UPSTREAM_TOKENS_LABEL};
 use crate::telemetry::log_failure;
 use crate::upstream::{Callback, Exchange, Login, UpstreamError};
 
@@ -141,10 +141,9 @@ async fn finish(
     };
     if !server.access.admits(&login.identity) {
         tracing::info!(subject = login.identity.subject, "a person who is not on the list tried to log in");
-        return Err(refuse(
-            ErrorCode::AccessDenied,
-            "this account may not use this server; ask whoever runs it",
-        ));
+        let service = server.sign_ins.of(&session.request.resource).upstream.display_name();
+        let (to, contact) = (server.response_to(&session.request), server.access.contact.as_deref());
+        return Err(AuthorizeError::not_admitted(to, service, &login.identity, contact));
     }
     Ok(issue_code(server, returned, login).await?)
 }
@@ -204,6 +203,7 @@ async fn issue_code(
     let (grant, request, now) = (returned.state.grant(), &returned.session.request, server.now());
     let (code, key) = (Handle::new(HandleKind::Code, grant), DataKey::new());
     let Login { tokens, identity } = login;
+    let subject = identity.subject.clone();
     let issued = CodeIssued {
         login: GrantLogin {
             client_id: request.client_id.clone(),
@@ -232,6 +232,11 @@ async fn issue_code(
     match server.store.swap_grant(grant, returned.claimed, &next, now).await? {
         Swap::Done(_) => {}
         Swap::Conflict | Swap::Missing => return Err(StoreError::Damaged("a claimed grant was changed")),
+    }
+    let person = PersonKey::new(&server.sign_ins.of(&request.resource).name, &subject);
+    // Without it the login is good all the same, and not on the list of the person's connections.
+    if let Err(error) = server.store.remember_login(&person, grant, now).await {
+        log_failure(&error);
     }
     tracing::info!(client_id = request.client_id, resource = request.resource, "a person has logged in");
     Ok(code.to_secret())

@@ -6,6 +6,7 @@ pub(crate) mod authorize;
 pub(crate) mod callback;
 pub(crate) mod consent;
 mod cookie;
+mod ending;
 pub(crate) mod introspect;
 pub(crate) mod metadata;
 pub(crate) mod rate_limit;

@@ -11,9 +11,10 @@ use mcp_login_core::grant::{Active, Grant};
 use super::AuthorizationServer;
 use super::answer::{JsonError, no_store};
 use super::authenticated::AuthenticatedRequest;
+use super::ending::end_login;
 use crate::client::AuthenticatedClient;
 use crate::store::backend::{StoreError, Swap, Version};
-use crate::store::records::{Handle, HandleKind};
+use crate::store::records::{DataKey, Handle, HandleKind};
 
 /// How often an access token is taken out of a grant that others keep writing.
 const MAX_ATTEMPTS: usize = 64;
@@ -52,14 +53,17 @@ fn check_owner(active: &Active, client: &AuthenticatedClient) -> Result<(), OAut
 
 /// A refresh token takes its whole grant along (RFC 7009 §2.1).
 async fn revoke_refresh_token(
-    server: &AuthorizationServer,
+    server: &Arc<AuthorizationServer>,
     client: &AuthenticatedClient,
     token: &Handle,
 ) -> Result<(), JsonError> {
     let Some((_, active)) = active_grant(server, token).await? else { return Ok(()) };
     if active.has_refresh_token(token.hash(), token.lineage_hash()) {
         check_owner(&active, client)?;
-        server.store.end_grant(token.grant(), server.now()).await?;
+        // A token that was used since opens nothing any more; then the service's tokens end by themselves.
+        let key = active.key_under_refresh_token(token.hash());
+        let key = key.and_then(|wrapped| DataKey::unwrap(token, wrapped).ok());
+        end_login(server, token.grant(), &active.login, key).await?;
         tracing::info!(client_id = client.id(), "a login was ended by its client");
     }
     Ok(())

@@ -11,7 +11,8 @@ use super::issue::issue;
 use super::{Context, MAX_ATTEMPTS, ProvedKey, TokenError, parse_scope};
 use crate::client::AuthenticatedClient;
 use crate::store::backend::Swap;
-use crate::store::records::{DataKey, Handle, HandleKind, OpenError};
+use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind, OpenError};
+use crate::upstream::Identity;
 
 /// What the answer to a refresh is sealed as.
 const SUCCESSOR_LABEL: &str = "successor";
@@ -64,6 +65,7 @@ pub(super) async fn refresh(
             }
             RefreshStep::Rotate { wrapped_key, scope } => {
                 let key = DataKey::unwrap(&token, wrapped_key)?;
+                check_access(context, &active, &token, &key).await?;
                 rotate(context, proved, &mut active, &token, &key, &scope)?
             }
         };
@@ -75,6 +77,30 @@ pub(super) async fn refresh(
         }
     }
     Err(Context::overtaken())
+}
+
+/// That the person may still use this server: the rule may have changed since they logged in, and what the service says of
+/// them. If they may not, the login ends.
+async fn check_access(
+    context: &Context<'_>,
+    active: &Active,
+    token: &Handle,
+    key: &DataKey,
+) -> Result<(), TokenError> {
+    let user = &active.login.user;
+    let identity = Identity {
+        subject: user.subject.clone(),
+        email: user.email.clone(),
+        name: user.name.clone(),
+        preferred_username: user.preferred_username.clone(),
+        claims: key.open(token.grant(), CLAIMS_LABEL, &active.login.claims)?,
+    };
+    if context.access.admits(&identity) {
+        return Ok(());
+    }
+    context.store.end_grant(token.grant(), context.now).await?;
+    tracing::info!(subject = user.subject, "a person who is no longer on the list was logged out");
+    Err(OAuthError::invalid_grant("this account may no longer use this server").into())
 }
 
 fn rotate(

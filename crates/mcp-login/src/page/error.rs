@@ -19,6 +19,8 @@ pub struct ErrorPage<'a> {
     pub code: &'a str,
     /// The `X-Request-Id`, by which the operator finds the log lines.
     pub request_id: Option<&'a str>,
+    /// Where the way back to the program leads, once it is known to be safe.
+    pub back: Option<&'a str>,
 }
 
 impl ErrorPage<'_> {
@@ -38,6 +40,7 @@ impl ErrorPage<'_> {
             what_to_do: shown(self.what_to_do, 600).text,
             code: shown(self.code, 60).text,
             request_id: self.request_id.map(|id| shown(id, 80).text),
+            back: self.back.map(str::to_owned),
         })
     }
 }
@@ -51,4 +54,5 @@ struct ErrorView {
     what_to_do: String,
     code: String,
     request_id: Option<String>,
+    back: Option<String>,
 }

@@ -29,6 +29,7 @@ fn error() -> ErrorPage<'static> {
         what_to_do: "Remove the server from your program and add it again.",
         code: "invalid_request",
         request_id: Some("019b2c5e-77aa"),
+        back: None,
     }
 }
 
@@ -142,6 +143,7 @@ fn hostile_text_stays_text() {
         what_to_do: hostile,
         code: hostile,
         request_id: Some(hostile),
+        back: None,
         ..error()
     }
     .render();

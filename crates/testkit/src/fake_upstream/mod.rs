@@ -239,6 +239,12 @@ impl FakeUpstream {
 
     /// The userinfo requests.
     #[must_use]
+    pub fn seen_revocations(&self) -> Vec<SeenRequest> {
+        self.state.lock().seen_revocations.clone()
+    }
+
+    /// The requests for userinfo, in order.
+    #[must_use]
     pub fn seen_userinfo(&self) -> Vec<SeenRequest> {
         self.state.lock().seen_userinfo.clone()
     }
@@ -291,6 +297,7 @@ fn router(state: Shared) -> Router {
         .route("/jwks", get(endpoint::jwks))
         .route("/authorize", get(endpoint::authorize))
         .route("/token", post(token::token))
+        .route("/revoke", post(token::revoke))
         .route("/userinfo", get(endpoint::userinfo))
         .route("/user", get(endpoint::github_user))
         .route("/user/emails", get(endpoint::github_emails))

@@ -15,6 +15,27 @@ use super::fault::Fault;
 use super::key::{encode, hs256, unprotected};
 use super::state::{AccessToken, Family, RefreshToken, SeenRequest, Shared, State};
 
+/// RFC 7009: a token takes everything along that its login gave.
+pub(super) async fn revoke(
+    Extract(shared): Extract<Shared>,
+    headers: HeaderMap,
+    Form(params): Form<Vec<(String, String)>>,
+) -> Response {
+    let request = seen(&headers, params);
+    let mut state = shared.lock();
+    state.seen_revocations.push(request.clone());
+    if !client_holds(&state, &request) {
+        return refuse("invalid_client");
+    }
+    let token = request.get("token").unwrap_or_default();
+    let of_refresh = state.refresh_tokens.get(token).map(|token| token.family);
+    let family = of_refresh.or_else(|| state.access_tokens.get(token).map(|token| token.family));
+    if let Some(family) = family.and_then(|family| state.families.get_mut(family)) {
+        family.alive = false;
+    }
+    StatusCode::OK.into_response()
+}
+
 pub(super) async fn token(
     Extract(shared): Extract<Shared>,
     headers: HeaderMap,

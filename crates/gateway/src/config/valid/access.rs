@@ -30,6 +30,13 @@ pub(super) fn judge(raw: raw::Access, faults: &mut Faults) -> AccessRule {
             if entry.is_empty() { Err("is empty".to_owned()) } else { Ok(entry.to_owned()) }
         }),
         claims: raw.claims,
+        contact: raw.contact.filter(|contact| {
+            let fits = (1..=120).contains(&contact.chars().count()) && !contact.contains(char::is_control);
+            if !fits {
+                faults.push("access.contact", "whom to ask, in at most 120 characters");
+            }
+            fits
+        }),
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) async fn nothing_here() -> Response {
         what_to_do: "Add the demo's MCP server to your program, as the demo prints when it starts.",
         code: "not_found",
         request_id: None,
+        back: None,
     };
     (StatusCode::NOT_FOUND, page::security_headers(&[]), page.render()).into_response()
 }
@@ -184,6 +185,7 @@ fn page_fault(code: &'static str, what: &'static str) -> Response {
         what_to_do: "Go back to your program and connect again.",
         code,
         request_id: None,
+        back: None,
     };
     (StatusCode::BAD_REQUEST, page::security_headers(&[]), page.render()).into_response()
 }
@@ -196,6 +198,7 @@ fn broken() -> Response {
         what_to_do: "Try again; if it stays like this, start the demo anew.",
         code: "server_error",
         request_id: None,
+        back: None,
     };
     (StatusCode::INTERNAL_SERVER_ERROR, page::security_headers(&[]), page.render()).into_response()
 }

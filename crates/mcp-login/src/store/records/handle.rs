@@ -10,6 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp_login_core::grant::SecretHash;
 use mcp_login_core::{Secret, Timestamp};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -21,8 +23,16 @@ const ID_LENGTH: usize = 32;
 
 /// The identifier of a grant: six bytes of milliseconds and ten random ones, so that grants that are made together
 /// lie together in an ordered store.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
 pub struct GrantId(String);
+
+impl<'de> Deserialize<'de> for GrantId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        Self::parse(&id).ok_or_else(|| D::Error::custom("no id of a grant"))
+    }
+}
 
 impl GrantId {
     /// A new one.
@@ -34,7 +44,9 @@ impl GrantId {
         Self(format!("{:032x}", u128::from(now.as_millis()) << 80 | random))
     }
 
-    fn parse(id: &str) -> Option<Self> {
+    /// What [`as_str`](Self::as_str) gives; `None` for what is no id.
+    #[must_use]
+    pub fn parse(id: &str) -> Option<Self> {
         let valid = id.len() == ID_LENGTH && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         valid.then(|| Self(id.to_owned()))
     }

@@ -11,6 +11,7 @@ use super::clients::{CLIENTS, ClientRecord};
 use super::decode;
 use super::grants::GRANTS;
 use super::lease::LEASES;
+use super::people::{Logins, PEOPLE};
 use super::session_key::SECRETS;
 use super::used::USED;
 use crate::store::Store;
@@ -148,6 +149,7 @@ fn read(key: &Key, value: &[u8]) -> Result<Read, &'static str> {
     match key.kind() {
         GRANTS => decode(value, "it is no grant").map(|grant| Read::Grant(Box::new(grant))),
         CLIENTS => decode::<ClientRecord>(value, "it is no client").map(|_| Read::Other),
+        PEOPLE => decode::<Logins>(value, "it is no list of logins").map(|_| Read::Other),
         APPROVALS => decode::<Approval>(value, "it is no approval").map(|_| Read::Other),
         USED | SECRETS | LEASES => Ok(Read::Other),
         COPY => Ok(Read::Copy),
