@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::DEFAULT_KEY_PREFIX;
 
-/// Settings of a store; the defaults are good for a Redis in the same data centre. `memory:` and `file:` use none.
+/// Settings of a store; the defaults are good for a Redis in the same data centre. `memory:` and `file:` use none,
+/// Upstash all but the connections, of which it has as many as there are requests at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     pub(super) key_prefix: String,
