@@ -83,6 +83,16 @@ async fn conforms() {
     conformance::run(async || Arc::clone(&upstash.backend) as Arc<dyn Backend>).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_user_with_few_rights_is_enough() {
+    let upstash = Upstash::start();
+    let rights = "resetkeys ~mcp-login:* nocommands +get +set +del +eval +evalsha +ping";
+    let user = format!("ACL SETUSER default {rights}");
+    assert_eq!(upstash.redis.query(&user.split(' ').collect::<Vec<_>>()), Reply::Status("OK".to_owned()));
+    conformance::run_serving(async || Arc::clone(&upstash.backend) as Arc<dyn Backend>).await;
+    assert!(unavailable(upstash.backend.list(None, 10).await).contains("NOPERM"));
+}
+
 /// Never told anything.
 #[derive(Debug)]
 struct Nobody;
