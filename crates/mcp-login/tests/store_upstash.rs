@@ -181,6 +181,18 @@ async fn gone_it_is_unavailable_and_back_it_heals() {
 }
 
 #[tokio::test]
+async fn a_write_is_not_lost_on_a_connection_that_the_other_side_has_closed() {
+    let mut upstash = Upstash::start();
+    for n in 0..5 {
+        let key = Key::new("grant", &format!("{n}"));
+        assert!(upstash.backend.insert(&key, Bytes::new(), end(), now()).await.unwrap());
+        upstash.front.restart();
+        // The runtime has to be told of the end, as it always is where others run beside.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn away_at_first_it_heals_when_it_comes() {
     let redis = RedisServer::start();
     let mut front = UpstashFront::start(&redis);
