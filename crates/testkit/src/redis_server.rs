@@ -271,16 +271,26 @@ fn answers(port: u16, process: u32) -> bool {
 }
 
 fn query<A: AsRef<[u8]>>(port: u16, command: &[A]) -> io::Result<Reply> {
+    let replies = converse(port, &[command])?;
+    replies.into_iter().next().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Asks several commands on one connection of its own, in this order.
+pub(crate) fn converse<C: AsRef<[A]>, A: AsRef<[u8]>>(port: u16, commands: &[C]) -> io::Result<Vec<Reply>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut sent = format!("*{}\r\n", command.len()).into_bytes();
-    for argument in command.iter().map(AsRef::as_ref) {
-        sent.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
-        sent.extend_from_slice(argument);
-        sent.extend_from_slice(b"\r\n");
+    let mut sent = Vec::new();
+    for command in commands.iter().map(AsRef::as_ref) {
+        sent.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
+        for argument in command.iter().map(AsRef::as_ref) {
+            sent.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+            sent.extend_from_slice(argument);
+            sent.extend_from_slice(b"\r\n");
+        }
     }
     stream.write_all(&sent)?;
-    read_reply(&mut BufReader::new(stream))
+    let mut stream = BufReader::new(stream);
+    commands.iter().map(|_| read_reply(&mut stream)).collect()
 }
 
 fn read_reply(from: &mut impl BufRead) -> io::Result<Reply> {
