@@ -14,7 +14,7 @@ use mcp_login::store::options::StoreOptions;
 use mcp_login::store::{conformance, redis::RedisBackend};
 use mcp_login_testkit::redis_cluster::RedisCluster;
 use mcp_login_testkit::redis_server::Reply;
-use outage::{Load, assert_returns, assert_unavailable, end, now, replicated};
+use outage::{Load, assert_returns, assert_unavailable, end, now};
 
 const PREFIX: &str = "mcp-login:";
 
@@ -78,7 +78,7 @@ async fn a_failover_under_writes_is_followed() {
     let load = Load::start(&backend);
     load.go_on(300).await;
     let promised = load.acknowledged();
-    replicated(&cluster.nodes()[0], &cluster.nodes()[3]).await;
+    cluster.nodes()[3].wait_until_it_has_all_of(&cluster.nodes()[0]);
     cluster.nodes_mut()[0].stop();
     let (begun, before) = (Instant::now(), load.acknowledged());
     assert_reads(&*backend, &key_at(&cluster, 1, 0)).await;
@@ -109,7 +109,7 @@ async fn what_a_master_knew_that_hung_is_never_read_again() {
     let key = key_at(&cluster, 1, 0);
     assert!(busy.insert(&key, Bytes::from_static(b"old"), end(), now()).await.unwrap());
     assert!(idle.get(&key, now()).await.unwrap().is_some());
-    replicated(&cluster.nodes()[0], &cluster.nodes()[3]).await;
+    cluster.nodes()[3].wait_until_it_has_all_of(&cluster.nodes()[0]);
 
     cluster.nodes()[0].pause();
     let begun = Instant::now();

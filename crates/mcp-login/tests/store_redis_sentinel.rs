@@ -12,7 +12,7 @@ use mcp_login::store::backend::{Backend, Key, Swap, Version};
 use mcp_login::store::{conformance, redis::RedisBackend};
 use mcp_login_testkit::redis_sentinel::RedisSentinel;
 use mcp_login_testkit::redis_server::RedisServer;
-use outage::{Load, assert_returns, assert_unavailable, end, now, replicated};
+use outage::{Load, assert_returns, assert_unavailable, end, now};
 
 const PREFIX: &str = "mcp-login:";
 
@@ -65,7 +65,7 @@ async fn a_failover_under_writes_is_followed() {
     let load = Load::start(&backend);
     load.go_on(300).await;
     let promised = load.acknowledged();
-    replicated(&sentinel.servers()[0], &sentinel.servers()[1]).await;
+    sentinel.servers()[1].wait_until_it_has_all_of(&sentinel.servers()[0]);
     sentinel.servers_mut()[0].stop();
     let (begun, before) = (Instant::now(), load.acknowledged());
     assert_returns(&*backend).await;
@@ -87,7 +87,7 @@ async fn a_master_that_hangs_is_unavailable_and_what_it_knew_is_never_read_again
     let (busy, idle) = (open(&sentinel.url()), open(&sentinel.url()));
     assert!(busy.insert(&key(), Bytes::from_static(b"old"), end(), now()).await.unwrap());
     assert!(idle.get(&key(), now()).await.unwrap().is_some());
-    replicated(&sentinel.servers()[0], &sentinel.servers()[1]).await;
+    sentinel.servers()[1].wait_until_it_has_all_of(&sentinel.servers()[0]);
 
     sentinel.servers()[0].pause();
     let begun = Instant::now();

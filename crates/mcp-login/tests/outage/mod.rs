@@ -13,7 +13,6 @@ use mcp_login::core::Timestamp;
 use mcp_login::store::backend::{Backend, Key, StoreError, Version};
 use mcp_login::store::watch::{Coherence, Watcher};
 use mcp_login_testkit::clock::MockClock;
-use mcp_login_testkit::redis_server::RedisServer;
 use tokio::task::JoinSet;
 
 /// No call takes longer with the default options, whatever Redis does.
@@ -211,14 +210,4 @@ async fn step(
     assert_eq!(entry.value, "code");
     acknowledged.lock().unwrap().taken.insert(key.clone());
     Ok(true)
-}
-
-/// Waits until the replica has all that the master has answered by now.
-pub(crate) async fn replicated(master: &RedisServer, replica: &RedisServer) {
-    let offset = |server: &RedisServer, name| server.info("replication", name).parse::<u64>().unwrap_or(0);
-    let (begun, written) = (Instant::now(), offset(master, "master_repl_offset"));
-    while offset(replica, "slave_repl_offset") < written {
-        assert!(begun.elapsed() < FAILOVER_BOUND, "the replica does not follow");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
