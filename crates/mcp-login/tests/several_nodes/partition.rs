@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use mcp_login::settings::VerificationCache;
 use mcp_login_testkit::browser::Browser;
-use mcp_login_testkit::redis_server::RedisServer;
+use mcp_login_testkit::redis_cluster::RedisCluster;
+use mcp_login_testkit::redis_server::{RedisServer, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::nodes::{ALL, Kind, Nodes, Redis};
-use crate::{BOUND, until};
+use crate::{BOUND, SOON, until};
 
 /// How long a node that hears nothing believes its memory.
 const BELIEVED: Duration = Duration::from_secs(3);
@@ -165,6 +166,38 @@ async fn a_node_that_is_back_within_the_grace_refuses_what_was_ended() {
         nodes.changes_are_told().await;
         nodes.assert_revocation_is_seen(&kept, &format!("after it was cut off, {kind:?}")).await;
     }
+}
+
+/// The nodes of a Cluster lose each other, and nobody loses them: each still thinks that it is a master, and may have been
+/// replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn masters_that_are_cut_off_from_each_other_confirm_nothing() {
+    const PONG: &str = "1";
+    let cluster = RedisCluster::start_with(3, 0, || vec!["enable-debug-command local".to_owned()]);
+    let redis = Redis::Cluster(cluster);
+    let url = redis.url();
+    let cache = VerificationCache { grace: Duration::ZERO, ..VerificationCache::default() };
+    let nodes = Nodes::with_another_way(redis, &url, cache).await;
+    let tokens = nodes.log_in().await;
+    let drop_packets = |kind: &str| {
+        for server in nodes.redis.servers() {
+            let dropped = server.query(&["DEBUG", "DROP-CLUSTER-PACKET-FILTER", kind]);
+            assert_eq!(dropped, Reply::Status("OK".to_owned()));
+        }
+    };
+    drop_packets(PONG);
+    let is_down = async || {
+        let down = |server: &RedisServer| server.text(&["CLUSTER", "INFO"]).contains("cluster_state:fail");
+        nodes.redis.servers().iter().all(down)
+    };
+    until(BOUND, "they still find each other", is_down).await;
+    let stops = async || nodes.at_second.call("/mcp", &tokens.access).await.status() == 503;
+    until(SOON, "it lets in what nobody confirms", stops).await;
+    drop_packets("-1");
+    let good = async || nodes.at_second.call("/mcp", &tokens.access).await.status() == 200;
+    until(BOUND, "it does not heal", good).await;
+    nodes.assert_reads_nothing(&tokens, "after it healed").await;
+    nodes.assert_revocation_is_seen(&tokens, "after it healed").await;
 }
 
 /// A login of which the node knows nothing can be read again.
