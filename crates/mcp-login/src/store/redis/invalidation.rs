@@ -107,13 +107,16 @@ impl Invalidation {
             end = moved(&mut self.masters, masters.changes) => return Err(end),
             connected = connect(&mut self.connections, &masters.nodes, &self.subject) => connected?,
         }
-        // Now that changes are told: what was read before may have changed unseen.
-        self.subject.watcher.upgrade().ok_or(End::Over)?.all_changed();
+        let mut are_new = true;
         loop {
             let at = Instant::now();
             tokio::select! {
                 end = moved(&mut self.masters, masters.changes) => return Err(end),
                 signs = signs(&mut self.connections, self.sign) => signs?,
+            }
+            if std::mem::take(&mut are_new) {
+                // Now that changes are told: what was read before may have changed unseen.
+                self.subject.watcher.upgrade().ok_or(End::Over)?.all_changed();
             }
             self.confirm_until_next_beat(at, masters.changes).await?;
         }
