@@ -259,3 +259,6 @@ async fn view(node: Arc<Node>, deadline: Instant) -> Result<View, Failure> {
     View::read(info.as_ref(), &slots, &node.address.host)
         .ok_or_else(|| Failure::Refused("this Redis is no Cluster that can be understood".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,13 @@ struct Word {
     settled: bool,
 }
 
+impl Word {
+    /// The word of the highest rank counts.
+    fn rank(&self) -> (u64, bool) {
+        (self.epoch, self.settled)
+    }
+}
+
 impl Sentinel {
     pub(super) fn new(
         sentinels: &[Address],
@@ -102,7 +109,7 @@ impl Learns for Sentinel {
         let (asked, sentinels) = (std::time::Instant::now(), self.sentinels.iter().cloned());
         let (words, failure) =
             ask_all(sentinels, deadline, |sentinel| word(sentinel, self.name.clone(), deadline)).await;
-        match words.into_iter().max_by_key(|word| (word.epoch, word.settled)) {
+        match words.into_iter().max_by_key(Word::rank) {
             Some(word) => {
                 self.follow(word, asked);
                 Ok(())
@@ -132,3 +139,6 @@ fn read_word(answer: &Value) -> Option<Word> {
         settled: !field("flags")?.contains("failover_in_progress"),
     })
 }
+
+#[cfg(test)]
+mod tests;
