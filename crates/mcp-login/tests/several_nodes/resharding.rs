@@ -3,6 +3,7 @@
 use mcp_login_testkit::client::Tokens;
 
 use crate::nodes::{Kind, Load, Nodes, Redis};
+use crate::{BOUND, until};
 
 /// The slot of a login, and the master that owns it.
 fn place(nodes: &Nodes, tokens: &Tokens) -> (u16, usize) {
@@ -69,10 +70,13 @@ async fn a_revocation_is_seen_while_slots_move_to_a_new_master() {
     let (slot, from) = place(&nodes, tokens);
     nodes.redis.cluster().begin_to_move(slot, from, new);
     nodes.redis.cluster().move_keys(slot, from, new);
-    is_known(&nodes, tokens).await;
-    // Both nodes have found the login there.
+    // Both nodes are sent there as soon as they have heard that the login is gone from where it was.
     nodes.masters.push(new);
-    nodes.changes_are_told().await;
+    until(BOUND, "it is not followed", async || {
+        is_known(&nodes, tokens).await;
+        nodes.tracking().len() == 2 * nodes.masters.len()
+    })
+    .await;
     nodes.assert_reads_nothing(tokens, "on its way to a new master").await;
     nodes.assert_revocation_is_seen(tokens, "on its way to a new master").await;
     nodes.redis.cluster().end_to_move(slot, from, new);
