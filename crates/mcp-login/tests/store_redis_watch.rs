@@ -13,7 +13,7 @@ use mcp_login::store::redis::RedisBackend;
 use mcp_login::store::watch::{Coherence, Watcher};
 use mcp_login_testkit::redis_cluster::RedisCluster;
 use mcp_login_testkit::redis_sentinel::RedisSentinel;
-use mcp_login_testkit::redis_server::Reply;
+use mcp_login_testkit::redis_server::{RedisServer, Reply};
 use outage::{FAILOVER_BOUND, end, now};
 
 const PREFIX: &str = "mcp-login:";
@@ -199,7 +199,7 @@ async fn a_master_is_not_what_sentinels_say_but_what_it_is() {
     let mut sentinel = RedisSentinel::start();
     let watching = Watching::begin(&sentinel.url()).await;
     // Whoever could end its connections is away.
-    sentinel.sentinels_mut()[1..].iter_mut().for_each(|sentinel| sentinel.stop());
+    sentinel.sentinels_mut()[1..].iter_mut().for_each(RedisServer::stop);
     let port = sentinel.servers()[1].port().to_string();
     sentinel.sentinels()[0].pause();
     watching.forget();
