@@ -179,6 +179,14 @@ impl RedisServer {
         value.unwrap_or_default().trim().to_owned()
     }
 
+    /// Waits until it has, as a replica, all that this master has answered by now.
+    pub fn wait_until_it_has_all_of(&self, master: &Self) {
+        let offset =
+            |server: &Self, name| server.info("replication", name).parse::<u64>().unwrap_or_default();
+        let written = offset(master, "master_repl_offset");
+        wait_for("the replica has what its master has", || offset(self, "slave_repl_offset") >= written);
+    }
+
     /// Every key and its value, in the order of the keys; all values must be strings.
     #[must_use]
     pub fn dump(&self) -> Vec<(Vec<u8>, Vec<u8>)> {

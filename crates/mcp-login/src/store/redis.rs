@@ -11,6 +11,7 @@ mod node;
 mod route;
 mod sentinel;
 mod slots;
+mod tracking;
 
 use std::fmt::{self, Debug};
 use std::sync::Weak;
@@ -204,19 +205,13 @@ impl Backend for RedisBackend {
         self.findings().await
     }
 
-    /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again. A Cluster
-    /// and a master of Sentinel are not followed: there what was read is kept for a moment only.
+    /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again.
     fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Coherence::None };
         let prefix = format!("{}{kind}:", self.prefix);
-        let invalidation =
-            self.route.only_server().map(|client| Invalidation::new(&client?, prefix, watcher));
-        match (tokio::runtime::Handle::try_current(), invalidation) {
-            (Ok(runtime), Some(Ok(invalidation))) => {
-                runtime.spawn(invalidation.run());
-                Coherence::Pushed
-            }
-            _ => Coherence::None,
-        }
+        let (masters, sign) = self.route.follow();
+        runtime.spawn(Invalidation::new(masters, sign, prefix, watcher).run());
+        Coherence::Pushed
     }
 }
 
