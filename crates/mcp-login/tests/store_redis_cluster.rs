@@ -68,7 +68,13 @@ async fn a_login_with_few_rights_is_enough() {
     let url = cluster.url().replace("//", "//mcp:p%40ss@");
     let backend: Arc<dyn Backend> = Arc::new(RedisBackend::open(&url, PREFIX).unwrap());
     assert_returns(&*backend).await;
+    conformance::run_serving(async || Arc::clone(&backend)).await;
+    for node in cluster.nodes() {
+        let operator = ["ACL", "SETUSER", "mcp", "+scan", "+dbsize"];
+        assert_eq!(node.query(&operator), Reply::Status("OK".to_owned()));
+    }
     conformance::run(async || Arc::clone(&backend)).await;
+    assert!(backend.inspect().await.unwrap().iter().any(|finding| finding.value.contains("not told")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -48,7 +48,7 @@ async fn servers_and_sentinels_have_logins_of_their_own() {
     }
     let backend = with("p%40ss", "w%40tch");
     assert_returns(&*backend).await;
-    conformance::run(async || Arc::clone(&backend)).await;
+    conformance::run_serving(async || Arc::clone(&backend)).await;
 }
 
 #[tokio::test]
