@@ -21,7 +21,9 @@ const table = (entries) =>
 /** Writes the TOML of one gateway. `resources` is a list of `[[mcp]]` entries, `top` is TOML before the first
  * section, `extra` TOML put at the end. */
 export function config({ url, listen, store, upstream, resources, top = '', extra = '' }) {
-  const lines = [`public_url = ${text(url)}`, `listen = ${text(listen)}`, top, '', '[store]', `url = ${text(store)}`, '', '[upstream]'];
+  const lines = [`public_url = ${text(url)}`, `listen = ${text(listen)}`, top, ''];
+  if (store !== null) lines.push('[store]', `url = ${text(store)}`, '');
+  lines.push('[upstream]');
   lines.push(`provider = ${text(upstream.provider ?? 'oidc')}`);
   for (const key of ['issuer', 'client_id', 'client_secret', 'client_auth']) {
     if (upstream[key] !== undefined) lines.push(`${key} = ${text(upstream[key])}`);
@@ -39,7 +41,7 @@ export function config({ url, listen, store, upstream, resources, top = '', extr
 
 /**
  * Starts `mcp-login serve` and waits until `/readyz` says so.
- * `store` may be a function of the gateway's directory (a file store lives there). `port` must be free;
+ * `store` may be a function of the gateway's directory (a file store lives there), or null: no `[store]`. `port` must be free;
  * `publicUrl` is what stands in front of it, if something does.
  */
 export async function startGateway({ port, publicUrl, store = 'memory:', upstream, resources, top, extra, env = {}, name = 'gateway' }) {

@@ -5,10 +5,11 @@ import { startGateway } from './gateway.js';
 import { freePort } from './process.js';
 import { startRecorder } from './recorder.js';
 import { startRedis } from './redis.js';
+import { startUpstash } from './upstash.js';
 import { startUpstream } from './upstream.js';
 
 /** The stores that every store-dependent test runs on. */
-export const STORES = ['memory', 'file', 'redis'];
+export const STORES = ['memory', 'file', 'redis', 'upstash'];
 
 const ACCESS_TOKEN_HEADER = { 'X-Forwarded-Access-Token': '{upstream.access_token}' };
 
@@ -48,11 +49,12 @@ export async function startWorld({
     const publicUrl = recorder?.url ?? `http://127.0.0.1:${port}`;
     const upstream = await add(startUpstream({ callback: `${publicUrl}/callback`, accessTtl }));
     const backend = await add(startBackend());
-    const redis = store === 'redis' ? await add(startRedis()) : undefined;
+    const redis = ['redis', 'upstash'].includes(store) ? await add(startRedis()) : undefined;
+    const upstash = store === 'upstash' ? await add(startUpstash(redis.port)) : undefined;
     const gateway = await add(startGateway({
       port,
       publicUrl,
-      store: { memory: 'memory:', file: (dir) => `file:${dir}/store.db`, redis: redis?.url }[store],
+      store: { memory: 'memory:', file: (dir) => `file:${dir}/store.db`, redis: redis?.url, upstash: upstash?.url }[store],
       upstream: upstream.settings,
       resources: resources.map(({ sessions, ...resource }) => ({
         backend: sessions ? backend.sessionsUrl : backend.url, headers: ACCESS_TOKEN_HEADER, ...resource,
@@ -62,7 +64,7 @@ export async function startWorld({
       env,
       name,
     }));
-    return { gateway, upstream, backend, redis, recorder, stop, mcpUrl: `${gateway.url}/mcp` };
+    return { gateway, upstream, backend, redis, upstash, recorder, stop, mcpUrl: `${gateway.url}/mcp` };
   } catch (error) {
     await stop();
     throw error;

@@ -1,4 +1,4 @@
-// Three real SDKs × three stores × eager and lazy: log in, call, refresh, call again.
+// Three real SDKs × four stores × eager and lazy: log in, call, refresh, call again.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Sdk1Client } from '../lib/client_sdk1.js';

@@ -41,7 +41,7 @@ async fn main() {
 }
 
 async fn measure(name: &str, store: &str, redis: Option<&RedisServer>) {
-    let gateway = Gateway::start(store, "").await;
+    let gateway = Gateway::start(store, "", free_port()).await;
     let meter = Meter { store: name, gateway: &gateway, redis };
     let client = OAuthClient::register(&gateway.server).await;
     let tokens = client.log_in(&Browser::new()).await;
@@ -70,10 +70,10 @@ async fn measure(name: &str, store: &str, redis: Option<&RedisServer>) {
     if let (Some(before), Some(redis)) = (in_redis, redis) {
         println!("       memory of Redis: {} bytes a login", (used_memory(redis) - before) / LOGINS as u64);
     }
+    // The same address: tokens are for it.
+    let port = gateway.port;
     drop(gateway);
-
-    let gateway = Gateway::start(store, "cache_entries = 0").await;
-    let client = client.through(&gateway.server.url);
+    let gateway = Gateway::start(store, "cache_entries = 0", port).await;
     let meter = Meter { store: name, gateway: &gateway, redis };
     meter.run("call, token unknown", async |_| call(&client, &logins[0]).await).await;
 }
@@ -87,12 +87,13 @@ async fn call(client: &OAuthClient, tokens: &Tokens) {
 /// The built program, an MCP server behind it and a service to sign in to.
 struct Gateway {
     server: TestServer,
+    port: u16,
     program: Child,
     _folder: TempDir,
 }
 
 impl Gateway {
-    async fn start(store: &str, more: &str) -> Self {
+    async fn start(store: &str, more: &str, port: u16) -> Self {
         let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mcp = format!("http://{}/mcp", backend.local_addr().unwrap());
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"me"}]}}"#;
@@ -101,7 +102,6 @@ impl Gateway {
         tokio::spawn(async move { axum::serve(backend, router).await });
 
         let upstream = FakeUpstream::start().await;
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
@@ -126,7 +126,7 @@ impl Gateway {
             assert!(begun.elapsed() < Duration::from_secs(10), "the gateway does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self { server, program, _folder: folder }
+        Self { server, port, program, _folder: folder }
     }
 
     /// Processor time so far, in microseconds.
@@ -150,6 +150,10 @@ impl Drop for Gateway {
         let _ = self.program.kill();
         let _ = self.program.wait();
     }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 struct Meter<'a> {

@@ -166,11 +166,33 @@ fn the_store_of_a_hosting_platform_is_understood() {
     assert_eq!(url(&[("REDIS_URL", "")]), "file:mcp-login.db");
     assert_eq!(url(&[("REDIS_URL", "redis://h:1"), ("MCP_LOGIN_STORE__URL", "file:x")]), "file:x");
     assert_eq!(url(&[("REDIS_URL", "redis://h:1"), ("KV_REST_API_URL", "https://u")]), "redis://h:1");
-    let upstash = [("KV_REST_API_URL", "https://u"), ("KV_REST_API_TOKEN", "hunter2")];
-    let shown = fault(&upstash);
-    assert!(
-        shown.starts_with("KV_REST_API_URL: not in this version yet") && !shown.contains("hunter2"),
-        "{shown}"
-    );
+    for (at, with) in
+        [("KV_REST_API_URL", "KV_REST_API_TOKEN"), ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")]
+    {
+        let (host, token) = ("https://x.upstash.io", "hunter2/+==");
+        assert_eq!(url(&[(at, host), (with, token)]), "upstash+https://hunter2%2F%2B%3D%3D@x.upstash.io");
+        assert_eq!(url(&[(at, "http://127.0.0.1:1/"), (with, "t")]), "upstash+http://t@127.0.0.1:1/");
+        assert_eq!(url(&[("REDIS_URL", "redis://h:1"), (at, host), (with, token)]), "redis://h:1");
+        assert_eq!(url(&[("MCP_LOGIN_STORE__URL", "file:x"), (at, host)]), "file:x");
+        for half in [&[(at, host)][..], &[(at, host), (with, "")]] {
+            assert!(fault(half).starts_with(&format!("{with}: required: {at} is set")), "{}", fault(half));
+        }
+        assert!(fault(&[(with, token)]).starts_with(&format!("{at}: required: {with} is set")));
+        for bad in
+            ["hunter2", "https://u:hunter2@h", "http://hunter2.example.com", "https://h/hunter2", "ftp://h"]
+        {
+            let shown = fault(&[(at, bad), (with, token)]);
+            assert!(shown.starts_with(&format!("{at}: ")) && !shown.contains("hunter2"), "{shown}");
+        }
+        let shown = fault(&[(at, host), (with, "hunter2 with spaces")]);
+        assert!(shown.starts_with(&format!("{at}: ")) && !shown.contains("hunter2"), "{shown}");
+    }
+    let both = [
+        ("KV_REST_API_URL", "https://a"),
+        ("KV_REST_API_TOKEN", "t"),
+        ("UPSTASH_REDIS_REST_URL", "https://b"),
+        ("UPSTASH_REDIS_REST_TOKEN", "u"),
+    ];
+    assert_eq!(url(&both), "upstash+https://t@a");
     assert!(fault(&[("REDIS_URL", "hunter2")]).starts_with("REDIS_URL: "));
 }

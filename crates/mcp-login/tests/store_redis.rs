@@ -4,15 +4,14 @@
 
 mod outage;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mcp_login::clock::Clock;
 use mcp_login::store::backend::{Backend, Key, StoreError, Swap, Version};
 use mcp_login::store::options::StoreOptions;
-use mcp_login::store::watch::{Coherence, Watcher};
 use mcp_login::store::{conformance, redis::RedisBackend};
 use mcp_login_testkit::clock::MockClock;
 use mcp_login_testkit::redis_server::{RedisServer, Reply};
@@ -43,25 +42,8 @@ async fn assert_heals(backend: &RedisBackend) {
 async fn conforms() {
     let server = RedisServer::start();
     let backend = open(&server);
+    outage::assert_tells_of_changes(&*backend);
     conformance::run(async || Arc::clone(&backend) as Arc<dyn Backend>).await;
-}
-
-/// Never told anything.
-#[derive(Debug)]
-struct Nobody;
-
-impl Watcher for Nobody {
-    fn changed(&self, _: &str) {}
-    fn all_changed(&self) {}
-    fn confirmed(&self, _: Instant) {}
-    fn lost(&self) {}
-}
-
-#[tokio::test]
-async fn changes_are_told() {
-    let server = RedisServer::start();
-    let nobody: Weak<Nobody> = Weak::new();
-    assert_eq!(open(&server).watch("grant", nobody), Coherence::Pushed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

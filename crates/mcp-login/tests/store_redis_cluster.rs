@@ -14,7 +14,7 @@ use mcp_login::store::options::StoreOptions;
 use mcp_login::store::{conformance, redis::RedisBackend};
 use mcp_login_testkit::redis_cluster::RedisCluster;
 use mcp_login_testkit::redis_server::Reply;
-use outage::{Load, assert_returns, assert_unavailable, end, now, replicated};
+use outage::{Load, assert_returns, assert_unavailable, end, now};
 
 const PREFIX: &str = "mcp-login:";
 
@@ -32,6 +32,7 @@ fn key_at(cluster: &RedisCluster, asked: usize, node: u16) -> Key {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn conforms() {
     let cluster = RedisCluster::start(3, 0);
+    outage::assert_tells_of_changes(&*open(&cluster));
     for connections in [1, 3] {
         let options = StoreOptions::default().connections(connections);
         let backend: Arc<dyn Backend> = Arc::new(RedisBackend::open_with(&cluster.url(), &options).unwrap());
@@ -51,10 +52,11 @@ async fn one_node_of_the_url_is_enough() {
     assert_returns(&backend).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_login_with_few_rights_is_enough() {
     let cluster = RedisCluster::start(3, 0);
-    let rights = "+get +set +del +eval +evalsha +ping +asking +cluster|slots +cluster|info";
+    let rights = "+get +set +del +eval +evalsha +ping +asking +cluster|slots +cluster|info \
+                  +role +client|tracking";
     for node in cluster.nodes() {
         let user = format!("ACL SETUSER mcp on >p@ss resetkeys ~{PREFIX}* nocommands {rights}");
         let set = node.query(&user.split(' ').collect::<Vec<_>>());
@@ -63,8 +65,16 @@ async fn a_login_with_few_rights_is_enough() {
     let wrong = RedisBackend::open(&cluster.url().replace("//", "//mcp:hunter2@"), PREFIX).unwrap();
     assert_unavailable(&wrong, &key_at(&cluster, 0, 0)).await;
     assert!(!format!("{:?}", wrong.ping().await).contains("hunter2"));
-    let backend = RedisBackend::open(&cluster.url().replace("//", "//mcp:p%40ss@"), PREFIX).unwrap();
-    assert_returns(&backend).await;
+    let url = cluster.url().replace("//", "//mcp:p%40ss@");
+    let backend: Arc<dyn Backend> = Arc::new(RedisBackend::open(&url, PREFIX).unwrap());
+    assert_returns(&*backend).await;
+    conformance::run_serving(async || Arc::clone(&backend)).await;
+    for node in cluster.nodes() {
+        let operator = ["ACL", "SETUSER", "mcp", "+scan", "+dbsize"];
+        assert_eq!(node.query(&operator), Reply::Status("OK".to_owned()));
+    }
+    conformance::run(async || Arc::clone(&backend)).await;
+    assert!(backend.inspect().await.unwrap().iter().any(|finding| finding.value.contains("not told")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -74,7 +84,7 @@ async fn a_failover_under_writes_is_followed() {
     let load = Load::start(&backend);
     load.go_on(300).await;
     let promised = load.acknowledged();
-    replicated(&cluster.nodes()[0], &cluster.nodes()[3]).await;
+    cluster.nodes()[3].wait_until_it_has_all_of(&cluster.nodes()[0]);
     cluster.nodes_mut()[0].stop();
     let (begun, before) = (Instant::now(), load.acknowledged());
     assert_reads(&*backend, &key_at(&cluster, 1, 0)).await;
@@ -105,7 +115,7 @@ async fn what_a_master_knew_that_hung_is_never_read_again() {
     let key = key_at(&cluster, 1, 0);
     assert!(busy.insert(&key, Bytes::from_static(b"old"), end(), now()).await.unwrap());
     assert!(idle.get(&key, now()).await.unwrap().is_some());
-    replicated(&cluster.nodes()[0], &cluster.nodes()[3]).await;
+    cluster.nodes()[3].wait_until_it_has_all_of(&cluster.nodes()[0]);
 
     cluster.nodes()[0].pause();
     let begun = Instant::now();
@@ -116,7 +126,7 @@ async fn what_a_master_knew_that_hung_is_never_read_again() {
     println!("ready {:?} after its master began to hang", begun.elapsed());
     let swap = busy.swap(&key, Version::FIRST, Bytes::from_static(b"new"), end(), now()).await.unwrap();
     assert_eq!(swap, Swap::Done(Version(2)));
-    // Nothing is asked of the idle one, and still it has to know: it asks the masters every second.
+    // Nothing is asked of the idle one, and still it has to know: it asks the masters again and again.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let read = idle.get(&key, now()).await.expect("it has followed already");
     assert_eq!(read.expect("it is there").value, "new");

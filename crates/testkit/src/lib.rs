@@ -18,3 +18,4 @@ pub mod redis_sentinel;
 pub mod redis_server;
 pub mod redis_tls;
 pub mod server;
+pub mod upstash_front;

@@ -40,16 +40,7 @@ impl RedisCluster {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(masters: usize, replicas_each: usize, settings: impl Fn() -> Vec<String>) -> Self {
-        let all = || {
-            let mut all = settings();
-            all.extend([
-                "cluster-enabled yes".to_owned(),
-                format!("cluster-port {}", free_port()),
-                format!("cluster-node-timeout {}", NODE_TIMEOUT.as_millis()),
-                "repl-diskless-sync-delay 0".to_owned(),
-            ]);
-            all
-        };
+        let all = || [settings(), of_a_node()].concat();
         let count = masters * (1 + replicas_each);
         let this = Self { nodes: (0..count).map(|_| RedisServer::start_with(all)).collect(), masters };
         this.share_slots();
@@ -76,19 +67,37 @@ impl RedisCluster {
 
     fn meet(&self) {
         for node in &self.nodes[1..] {
-            let nodes = node.text(&["CLUSTER", "NODES"]);
-            let bus = nodes.split_once('@').and_then(|(_, rest)| rest.split([' ', ',']).next());
-            // With TLS on the bus they know each other by that port.
-            let port = if node.tls_port() == 0 { node.port() } else { node.tls_port() };
-            let (port, bus) = (port.to_string(), bus.expect("a bus port"));
-            assert!(ok(&self.nodes[0].query(&["CLUSTER", "MEET", "127.0.0.1", &port, bus])));
+            self.introduce(node);
         }
+        self.wait_until_all_know_all();
+    }
+
+    fn introduce(&self, node: &RedisServer) {
+        let nodes = node.text(&["CLUSTER", "NODES"]);
+        let bus = nodes.split_once('@').and_then(|(_, rest)| rest.split([' ', ',']).next());
+        // With TLS on the bus they know each other by that port.
+        let port = if node.tls_port() == 0 { node.port() } else { node.tls_port() };
+        let (port, bus) = (port.to_string(), bus.expect("a bus port"));
+        assert!(ok(&self.nodes[0].query(&["CLUSTER", "MEET", "127.0.0.1", &port, bus])));
+    }
+
+    fn wait_until_all_know_all(&self) {
         wait_for("all nodes know all", || {
             self.nodes.iter().all(|node| {
                 let known = node.text(&["CLUSTER", "NODES"]);
                 known.lines().count() == self.nodes.len() && !known.contains("handshake")
             })
         });
+    }
+
+    /// Adds a master that has no slots yet, and gives its number.
+    pub fn add_master(&mut self) -> usize {
+        let node = RedisServer::start_with(of_a_node);
+        self.introduce(&node);
+        self.nodes.push(node);
+        self.wait_until_all_know_all();
+        self.wait_until_whole();
+        self.nodes.len() - 1
     }
 
     /// Waits until every running node says that the Cluster works, and every replica is connected to its master.
@@ -175,6 +184,15 @@ impl RedisCluster {
             assert!(ok(&self.nodes[node].query(&["CLUSTER", "SETSLOT", &slot, "NODE", &id])));
         }
     }
+}
+
+fn of_a_node() -> Vec<String> {
+    vec![
+        "cluster-enabled yes".to_owned(),
+        format!("cluster-port {}", free_port()),
+        format!("cluster-node-timeout {}", NODE_TIMEOUT.as_millis()),
+        "repl-diskless-sync-delay 0".to_owned(),
+    ]
 }
 
 fn ok(reply: &Reply) -> bool {

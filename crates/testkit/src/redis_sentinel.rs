@@ -96,7 +96,13 @@ impl RedisSentinel {
         &mut self.servers
     }
 
-    /// The three sentinels, to stop and start them.
+    /// The three sentinels.
+    #[must_use]
+    pub fn sentinels(&self) -> &[RedisServer] {
+        &self.sentinels
+    }
+
+    /// The same, to stop and start them.
     pub fn sentinels_mut(&mut self) -> &mut [RedisServer] {
         &mut self.sentinels
     }

@@ -179,6 +179,14 @@ impl RedisServer {
         value.unwrap_or_default().trim().to_owned()
     }
 
+    /// Waits until it has, as a replica, all that this master has answered by now.
+    pub fn wait_until_it_has_all_of(&self, master: &Self) {
+        let offset =
+            |server: &Self, name| server.info("replication", name).parse::<u64>().unwrap_or_default();
+        let written = offset(master, "master_repl_offset");
+        wait_for("the replica has what its master has", || offset(self, "slave_repl_offset") >= written);
+    }
+
     /// Every key and its value, in the order of the keys; all values must be strings.
     #[must_use]
     pub fn dump(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -271,16 +279,26 @@ fn answers(port: u16, process: u32) -> bool {
 }
 
 fn query<A: AsRef<[u8]>>(port: u16, command: &[A]) -> io::Result<Reply> {
+    let replies = converse(port, &[command])?;
+    replies.into_iter().next().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Asks several commands on one connection of its own, in this order.
+pub(crate) fn converse<C: AsRef<[A]>, A: AsRef<[u8]>>(port: u16, commands: &[C]) -> io::Result<Vec<Reply>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut sent = format!("*{}\r\n", command.len()).into_bytes();
-    for argument in command.iter().map(AsRef::as_ref) {
-        sent.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
-        sent.extend_from_slice(argument);
-        sent.extend_from_slice(b"\r\n");
+    let mut sent = Vec::new();
+    for command in commands.iter().map(AsRef::as_ref) {
+        sent.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
+        for argument in command.iter().map(AsRef::as_ref) {
+            sent.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+            sent.extend_from_slice(argument);
+            sent.extend_from_slice(b"\r\n");
+        }
     }
     stream.write_all(&sent)?;
-    read_reply(&mut BufReader::new(stream))
+    let mut stream = BufReader::new(stream);
+    commands.iter().map(|_| read_reply(&mut stream)).collect()
 }
 
 fn read_reply(from: &mut impl BufRead) -> io::Result<Reply> {

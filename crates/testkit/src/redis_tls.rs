@@ -51,6 +51,18 @@ impl TlsFiles {
         self.folder.path().join("ca.pem")
     }
 
+    /// The certificate of a server.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("server.pem")
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("server.key")
+    }
+
     /// The settings of a server that speaks TLS on a free port besides its plain one.
     #[must_use]
     pub fn settings(&self) -> Vec<String> {

@@ -14,11 +14,12 @@ fn stores() {
         "rediss+cluster://h",
         "redis+sentinel://h:1,i:2/m",
         "rediss+sentinel://u:p@h/m/3?sentinel_password=q",
+        "upstash+https://t@h",
+        "upstash+http://t%3D%3D@127.0.0.1:8079",
     ] {
         assert!(warnings(&with_store(good)).is_empty());
     }
     assert_eq!(warnings(&with_store("memory:")), ["store.url"]);
-    assert!(one_fault(&with_store("upstash+https://t@h"), "store.url").contains("not in this version yet"));
     let cluster = with_store("redis+cluster://h").replace("[[mcp]]", "key_prefix = \"{app}:\"\n[[mcp]]");
     assert!(one_fault(&cluster, "store.url").contains("one node"));
     for bad in [
@@ -29,6 +30,10 @@ fn stores() {
         "mcp-login.db",
         "redis+cluster://h/1",
         "redis+sentinel://h:1",
+        "upstash+https://h",
+        "upstash+https://u:p@h",
+        "upstash+http://t@h",
+        "https://t@h",
     ] {
         one_fault(&with_store(bad), "store.url");
     }

@@ -1,14 +1,16 @@
 //! Where grants, clients and approvals are kept.
 //!
 //! [`Store`] is what the rest of the crate sees: typed records, sealed and hashed in [`records`]. Below it a
-//! [`backend::Backend`] moves bytes: in memory, in a file, in Redis.
+//! [`backend::Backend`] moves bytes: in memory, in a file, in Redis, in Upstash.
 
 pub mod backend;
 pub mod conformance;
 pub mod copy;
 #[cfg(feature = "file")]
 pub mod file;
-#[cfg(any(feature = "file", feature = "redis"))]
+#[cfg(any(feature = "redis", feature = "upstash"))]
+mod in_redis;
+#[cfg(any(feature = "file", feature = "redis", feature = "upstash"))]
 mod layout;
 pub mod memory;
 pub mod open;
@@ -17,6 +19,8 @@ mod probe;
 pub mod records;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "upstash")]
+pub mod upstash;
 mod walk;
 pub mod watch;
 
@@ -38,8 +42,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store of this URL: `memory:`, `file:PATH`, `redis://…`, `redis+cluster://…` or `redis+sentinel://…`; with TLS
-    /// `rediss…`.
+    /// The store of this URL: `memory:`, `file:PATH`, `redis://…`, `redis+cluster://…` or `redis+sentinel://…`, with TLS
+    /// `rediss…`, or `upstash+https://…`.
     ///
     /// # Errors
     /// [`StoreError::Open`], with words that say what to change. A Redis that is away is no error here.

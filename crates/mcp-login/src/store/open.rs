@@ -8,16 +8,17 @@ use super::options::StoreOptions;
 
 /// What [`open_backend`] understands, for its error texts.
 const UNDERSTOOD: &str = "memory:, file:PATH, redis://HOST, redis+cluster://HOST,HOST and \
-     redis+sentinel://HOST,HOST/MASTER, and the last three with rediss:// for TLS";
+     redis+sentinel://HOST,HOST/MASTER, these three with rediss:// for TLS, and upstash+https://TOKEN@HOST";
 
-/// Opens the store that `url` names: `memory:`, `file:PATH`, `redis://…`, `redis+cluster://…`, `redis+sentinel://…`, or
-/// one of these with `rediss` for TLS; how those are written, `redis::RedisBackend::open_with` says.
+/// Opens the store that `url` names: `memory:`, `file:PATH`, `redis://…`, `redis+cluster://…`, `redis+sentinel://…`, one
+/// of these with `rediss` for TLS, or `upstash+https://…`; how those are written, `redis::RedisBackend::open_with` and
+/// `upstash::UpstashBackend::open_with` say.
 ///
 /// A Redis that is away does not keep this from succeeding: the calls answer [`StoreError::Unavailable`] until it is
 /// there.
 ///
 /// # Errors
-/// [`StoreError::Open`] with words that say what to change. No text shows any part of a Redis URL.
+/// [`StoreError::Open`] with words that say what to change. No text shows any part of a Redis or Upstash URL.
 pub async fn open_backend(url: &str, options: &StoreOptions) -> Result<Arc<dyn Backend>, StoreError> {
     let Some((scheme, rest)) = url.split_once(':') else { return Err(not_understood()) };
     match scheme.to_ascii_lowercase().as_str() {
@@ -27,9 +28,7 @@ pub async fn open_backend(url: &str, options: &StoreOptions) -> Result<Arc<dyn B
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
             open_redis(url, options)
         }
-        "upstash+https" => Err(StoreError::Open(format!(
-            "a store of kind `upstash+https` is not in this version yet; it understands {UNDERSTOOD}"
-        ))),
+        "upstash+https" | "upstash+http" => open_upstash(url, options),
         _ => Err(not_understood()),
     }
 }
@@ -84,6 +83,16 @@ fn open_redis(url: &str, options: &StoreOptions) -> Result<Arc<dyn Backend>, Sto
 #[cfg(not(feature = "redis"))]
 fn open_redis(_url: &str, _options: &StoreOptions) -> Result<Arc<dyn Backend>, StoreError> {
     Err(StoreError::Open("this build has no Redis store (Cargo feature `redis`)".to_owned()))
+}
+
+#[cfg(feature = "upstash")]
+fn open_upstash(url: &str, options: &StoreOptions) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(Arc::new(super::upstash::UpstashBackend::open_with(url, options)?))
+}
+
+#[cfg(not(feature = "upstash"))]
+fn open_upstash(_url: &str, _options: &StoreOptions) -> Result<Arc<dyn Backend>, StoreError> {
+    Err(StoreError::Open("this build has no Upstash store (Cargo feature `upstash`)".to_owned()))
 }
 
 #[cfg(test)]
@@ -147,18 +156,26 @@ mod tests {
         for url in ["mysql://root:hunter2@db/", "hunter2", "hunter2:x", "", "./mcp-login.db"] {
             let text = refusal(url).await;
             assert!(!text.contains("hunter2"), "{text}");
-            for known in
-                ["memory:", "file:PATH", "redis://", "redis+cluster://", "redis+sentinel://", "rediss://"]
-            {
+            for known in [
+                "memory:",
+                "file:PATH",
+                "redis://",
+                "redis+cluster://",
+                "redis+sentinel://",
+                "rediss://",
+                "upstash+https://",
+            ] {
                 assert!(text.contains(known), "{text}");
             }
         }
     }
 
+    #[cfg(feature = "upstash")]
     #[tokio::test]
-    async fn kinds_of_a_later_version_say_so() {
-        let text = refusal("upstash+https://hunter2@x.upstash.io").await;
-        assert!(text.contains("not in this version yet") && !text.contains("hunter2"), "{text}");
+    async fn upstash_opens_while_it_is_away() {
+        for url in ["upstash+https://token@127.0.0.1:1", "upstash+http://token@127.0.0.1:1/"] {
+            open_backend(url, &StoreOptions::default()).await.unwrap();
+        }
     }
 
     #[tokio::test]
@@ -183,6 +200,11 @@ mod tests {
             "redis+sentinel://:hunter2@host/m/hunter2",
             "redis+sentinel://host/m?sentinel_pasword=hunter2",
             "rediss+sentinel://host/m?sentinel_password=hunter2#hunter2",
+            "upstash+https:hunter2",
+            "upstash+https://hunter2@host/hunter2",
+            "upstash+https://default:hunter2@host",
+            "upstash+https://hunter2@host:99999",
+            "upstash+http://hunter2@host",
         ] {
             let text = refusal(url).await;
             assert!(!text.contains("hunter2"), "{text}");

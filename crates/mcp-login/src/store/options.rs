@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::DEFAULT_KEY_PREFIX;
 
 /// Settings of a store; the defaults are good for a Redis in the same data centre. `memory:` uses none, `file:` only
-/// [`create`](Self::create).
+/// [`create`](Self::create), Upstash all but the connections, of which it has as many as there are requests at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     pub(super) key_prefix: String,

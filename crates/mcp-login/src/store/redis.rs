@@ -9,9 +9,9 @@ mod listing;
 mod news;
 mod node;
 mod route;
-mod script;
 mod sentinel;
 mod slots;
+mod tracking;
 
 use std::fmt::{self, Debug};
 use std::sync::Weak;
@@ -28,20 +28,10 @@ use self::failure::Failure;
 use self::invalidation::Invalidation;
 use self::node::Command;
 use self::route::Route;
-use self::script::{Scripts, Writing};
 use super::backend::{Backend, Cursor, Entry, Finding, Key, Page, StoreError, Swap, Version};
-use super::layout;
+use super::in_redis::{self, Change, Scripts};
 use super::options::StoreOptions;
 use super::watch::{Coherence, Watcher};
-
-/// Redis keeps a record this much longer than it lives, so that Redis' clock never ends one.
-const SLACK: Duration = Duration::from_secs(60);
-
-/// From here on a record gets no end in Redis: Redis refuses lives that reach the end of its own time.
-const FOR_EVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
-
-/// The longest prefix, in bytes.
-const PREFIX_LIMIT: usize = 100;
 
 /// Keeps each record in one Redis string, `PREFIX` + key; it needs Redis 6 or Valkey 7 and later, with Lua scripts.
 ///
@@ -91,11 +81,7 @@ impl RedisBackend {
     /// [`StoreError::Open`] when the URL cannot be read, or the prefix is too long, or holds a `{` for a Cluster. The text
     /// shows no part of either.
     pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
-        if options.key_prefix.len() > PREFIX_LIMIT {
-            return Err(StoreError::Open(format!(
-                "the store's key prefix is longer than {PREFIX_LIMIT} bytes"
-            )));
-        }
+        in_redis::check_prefix(&options.key_prefix)?;
         let target = Target::parse(url)?;
         if matches!(target, Target::Cluster { .. }) && options.key_prefix.contains('{') {
             return Err(StoreError::Open(
@@ -107,12 +93,12 @@ impl RedisBackend {
             route: Route::new(target, options),
             prefix: options.key_prefix.clone(),
             timeout: options.timeout,
-            scripts: Scripts::new(),
+            scripts: Scripts::new(""),
         })
     }
 
     fn name(&self, key: &Key) -> Vec<u8> {
-        format!("{}{}", self.prefix, key.as_str()).into_bytes()
+        in_redis::name(&self.prefix, key).into_bytes()
     }
 
     fn reading(name: &[u8]) -> Command {
@@ -125,17 +111,13 @@ impl RedisBackend {
         Instant::now() + self.timeout
     }
 
-    async fn run<T: FromRedisValue>(
-        &self,
-        script: &Writing,
-        key: &Key,
-        arguments: &[&[u8]],
-    ) -> Result<T, StoreError> {
-        let (name, deadline) = (self.name(key), self.deadline());
-        let known = script.by_hash(&name, arguments);
-        let answer = match self.route.call(&name, &known, deadline).await {
+    async fn run<T: FromRedisValue>(&self, change: Change<'_>, key: &Key) -> Result<T, StoreError> {
+        let (name, deadline, script) = (self.name(key), self.deadline(), change.script);
+        let by_hash = writing("EVALSHA", &script.hash, &name, &change.arguments);
+        let answer = match self.route.call(&name, &by_hash, deadline).await {
             Err(Failure::NoScript) => {
-                self.route.call(&name, &script.in_full(&name, arguments), deadline).await?
+                let in_full = writing("EVAL", &script.text, &name, &change.arguments);
+                self.route.call(&name, &in_full, deadline).await?
             }
             answered => answered?,
         };
@@ -143,27 +125,16 @@ impl RedisBackend {
     }
 }
 
+fn writing(name: &str, script: &str, key: &[u8], arguments: &[Vec<u8>]) -> Command {
+    let mut cmd = redis::cmd(name);
+    cmd.arg(script).arg(1).arg(key).arg(arguments);
+    Command { cmd, repeatable: false }
+}
+
 /// What Redis answered may be a record, so an error shows nothing of it.
 fn understand<T: FromRedisValue>(answer: Value) -> Result<T, StoreError> {
     redis::from_redis_value(answer)
         .map_err(|_| StoreError::unavailable("Redis answered something that cannot be understood"))
-}
-
-/// How long Redis keeps a record, in milliseconds; `None` is for ever.
-fn kept_for(expires_at: Timestamp, now: Timestamp) -> Option<u64> {
-    let kept = expires_at.until(now).saturating_add(SLACK);
-    if kept >= FOR_EVER { None } else { u64::try_from(kept.as_millis()).ok() }
-}
-
-/// A record that has ended at `now` is none, though Redis still has it.
-fn read(stored: Option<Bytes>, now: Timestamp) -> Result<Option<Entry>, StoreError> {
-    let entry = stored.map(layout::decode).transpose()?;
-    Ok(entry.filter(|entry| !entry.expires_at.has_passed(now)))
-}
-
-/// A script saw a record of fewer bytes than a head.
-fn damaged() -> StoreError {
-    StoreError::Damaged(layout::SHORT)
 }
 
 impl Debug for RedisBackend {
@@ -175,19 +146,12 @@ impl Debug for RedisBackend {
     }
 }
 
-fn bytes(time: Timestamp) -> [u8; 8] {
-    time.as_millis().to_be_bytes()
-}
-
-fn life(expires_at: Timestamp, now: Timestamp) -> String {
-    kept_for(expires_at, now).unwrap_or(0).to_string()
-}
-
 #[async_trait]
 impl Backend for RedisBackend {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Entry>, StoreError> {
         let name = self.name(key);
-        read(understand(self.route.call(&name, &Self::reading(&name), self.deadline()).await?)?, now)
+        let stored = self.route.call(&name, &Self::reading(&name), self.deadline()).await?;
+        in_redis::read(understand(stored)?, now)
     }
 
     async fn insert(
@@ -197,14 +161,7 @@ impl Backend for RedisBackend {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let record = layout::encode(Version::FIRST, expires_at, &value);
-        let (now, life) = (bytes(now), life(expires_at, now));
-        let arguments: [&[u8]; 3] = [&now, &record, life.as_bytes()];
-        match self.run(&self.scripts.insert, key, &arguments).await? {
-            script::DONE => Ok(true),
-            script::DAMAGED => Err(damaged()),
-            _ => Ok(false),
-        }
+        in_redis::inserted(self.run(self.scripts.insert(&value, expires_at, now), key).await?)
     }
 
     async fn swap(
@@ -215,25 +172,16 @@ impl Backend for RedisBackend {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<Swap, StoreError> {
-        let version = expected.next();
-        let record = layout::encode(version, expires_at, &value);
-        let (now, life, expected) = (bytes(now), life(expires_at, now), expected.0.to_be_bytes());
-        let arguments: [&[u8]; 4] = [&now, &record, life.as_bytes(), &expected];
-        match self.run(&self.scripts.swap, key, &arguments).await? {
-            script::DONE => Ok(Swap::Done(version)),
-            script::CONFLICT => Ok(Swap::Conflict),
-            script::DAMAGED => Err(damaged()),
-            _ => Ok(Swap::Missing),
-        }
+        let change = self.scripts.swap(expected, &value, expires_at, now);
+        in_redis::swapped(self.run(change, key).await?, expected.next())
     }
 
     async fn take(&self, key: &Key, now: Timestamp) -> Result<Option<Entry>, StoreError> {
-        read(self.run(&self.scripts.take, key, &[&bytes(now)]).await?, now)
+        in_redis::read(self.run(self.scripts.take(now), key).await?, now)
     }
 
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<bool, StoreError> {
-        let outcome: i64 = self.run(&self.scripts.delete, key, &[&bytes(now)]).await?;
-        Ok(outcome == script::DONE)
+        Ok(in_redis::deleted(self.run(self.scripts.delete(now), key).await?))
     }
 
     /// Whether every record can be reached: of a Cluster, whether each slot has a master that answers.
@@ -246,14 +194,7 @@ impl Backend for RedisBackend {
     }
 
     async fn restore(&self, key: &Key, entry: &Entry, now: Timestamp) -> Result<bool, StoreError> {
-        let record = layout::encode(entry.version, entry.expires_at, &entry.value);
-        let (now, life) = (bytes(now), life(entry.expires_at, now));
-        let arguments: [&[u8]; 3] = [&now, &record, life.as_bytes()];
-        match self.run(&self.scripts.restore, key, &arguments).await? {
-            script::DONE => Ok(true),
-            script::DAMAGED => Err(damaged()),
-            _ => Ok(false),
-        }
+        in_redis::inserted(self.run(self.scripts.restore(entry, now), key).await?)
     }
 
     async fn estimate(&self) -> Result<Option<u64>, StoreError> {
@@ -264,19 +205,13 @@ impl Backend for RedisBackend {
         self.findings().await
     }
 
-    /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again. A Cluster
-    /// and a master of Sentinel are not followed: there what was read is kept for a moment only.
+    /// Needs a tokio runtime. A Redis that is away, or does not know client tracking, is tried again and again.
     fn watch(&self, kind: &'static str, watcher: Weak<dyn Watcher>) -> Coherence {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Coherence::None };
         let prefix = format!("{}{kind}:", self.prefix);
-        let invalidation =
-            self.route.only_server().map(|client| Invalidation::new(&client?, prefix, watcher));
-        match (tokio::runtime::Handle::try_current(), invalidation) {
-            (Ok(runtime), Some(Ok(invalidation))) => {
-                runtime.spawn(invalidation.run());
-                Coherence::Pushed
-            }
-            _ => Coherence::None,
-        }
+        let (masters, sign) = self.route.follow();
+        runtime.spawn(Invalidation::new(masters, sign, prefix, watcher).run());
+        Coherence::Pushed
     }
 }
 

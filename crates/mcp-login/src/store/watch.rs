@@ -29,8 +29,9 @@ pub enum Coherence {
     None,
     /// Every change is told before the write is answered: the store is in this process.
     Direct,
-    /// Changes are told shortly after they are made, over a connection that can break: [`Watcher::all_changed`] and then
-    /// [`Watcher::confirmed`] when it is made, `confirmed` again each second, and [`Watcher::lost`] when it breaks.
+    /// Changes are told shortly after they are made, over connections that can break: [`Watcher::all_changed`] and then
+    /// [`Watcher::confirmed`] when they are made, `confirmed` again each second at least, and [`Watcher::lost`] when one
+    /// breaks.
     Pushed,
 }
 

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mcp_login::clock::Clock;
 use mcp_login::core::Timestamp;
 use mcp_login::store::backend::{Backend, Key, StoreError, Version};
+use mcp_login::store::watch::{Coherence, Watcher};
 use mcp_login_testkit::clock::MockClock;
-use mcp_login_testkit::redis_server::RedisServer;
 use tokio::task::JoinSet;
 
 /// No call takes longer with the default options, whatever Redis does.
@@ -27,6 +27,23 @@ pub(crate) fn now() -> Timestamp {
 
 pub(crate) fn end() -> Timestamp {
     now().plus(Duration::from_secs(3600))
+}
+
+/// Never told anything.
+#[derive(Debug)]
+struct Nobody;
+
+impl Watcher for Nobody {
+    fn changed(&self, _: &str) {}
+    fn all_changed(&self) {}
+    fn confirmed(&self, _: Instant) {}
+    fn lost(&self) {}
+}
+
+/// Without this the cases of the conformance suite about watchers would pass unheard.
+pub(crate) fn assert_tells_of_changes(backend: &dyn Backend) {
+    let nobody: Weak<Nobody> = Weak::new();
+    assert_eq!(backend.watch("grant", nobody), Coherence::Pushed);
 }
 
 /// Every operation on this key answers [`StoreError::Unavailable`] in time, and so does the question whether it is ready.
@@ -193,14 +210,4 @@ async fn step(
     assert_eq!(entry.value, "code");
     acknowledged.lock().unwrap().taken.insert(key.clone());
     Ok(true)
-}
-
-/// Waits until the replica has all that the master has answered by now.
-pub(crate) async fn replicated(master: &RedisServer, replica: &RedisServer) {
-    let offset = |server: &RedisServer, name| server.info("replication", name).parse::<u64>().unwrap_or(0);
-    let (begun, written) = (Instant::now(), offset(master, "master_repl_offset"));
-    while offset(replica, "slave_repl_offset") < written {
-        assert!(begun.elapsed() < FAILOVER_BOUND, "the replica does not follow");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

@@ -7,6 +7,8 @@ use mcp_login::settings::VerificationCache;
 use mcp_login::store::backend::StoreError;
 use mcp_login::store::options::StoreOptions;
 use mcp_login::store::redis::RedisBackend;
+use mcp_login::store::upstash::UpstashBackend;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Context;
 use crate::config::duration::parse;
@@ -16,14 +18,14 @@ use crate::config::secret;
 /// Where grants are kept.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// `memory:`, `file:PATH`, or one of `redis://…`, `redis+cluster://…` and `redis+sentinel://…`, each with `rediss` for
-    /// TLS; it may hold passwords.
+    /// `memory:`, `file:PATH`, one of `redis://…`, `redis+cluster://…` and `redis+sentinel://…`, each with `rediss` for
+    /// TLS, or `upstash+https://…`; it may hold passwords and a token.
     pub url: Secret,
-    /// What every key begins with, on Redis.
+    /// What every key begins with, on Redis and Upstash.
     pub key_prefix: String,
-    /// How long one call may take, on Redis.
+    /// How long one call may take, on Redis and Upstash.
     pub timeout: Duration,
-    /// How long one attempt to connect may take, on Redis.
+    /// How long one attempt to connect may take, on Redis and Upstash.
     pub connect_timeout: Duration,
     /// How many connections to each server, on Redis.
     pub connections: usize,
@@ -129,36 +131,56 @@ fn from_environment(context: &Context<'_>, faults: &mut Faults) -> Option<(Strin
         return Some(("REDIS_URL".to_owned(), Secret::new(url.as_str())));
     }
     for (url, token) in UPSTASH {
-        if given(url).is_some() || given(token).is_some() {
-            faults.not_yet(url, "set store.url (or REDIS_URL) to the rediss:// address of the same database");
-            return None;
+        match (given(url), given(token)) {
+            (Some(at), Some(with)) => return upstash(url, at, with, faults),
+            (Some(_), None) => {
+                faults.push(token, format!("required: {url} is set, and this is the token for it"));
+                return None;
+            }
+            (None, Some(_)) => {
+                faults.push(url, format!("required: {token} is set, and this is where it is for"));
+                return None;
+            }
+            (None, None) => {}
         }
     }
     Some((KEY.to_owned(), Secret::new(DEFAULT_URL)))
 }
 
+/// One URL of two variables.
+fn upstash(name: &str, url: &str, token: &str, faults: &mut Faults) -> Option<(String, Secret)> {
+    let Some((scheme, host)) = url.trim().split_once("://").filter(|(_, host)| !host.contains('@')) else {
+        faults.push(name, "not the REST URL of Upstash, https://HOST");
+        return None;
+    };
+    let token = utf8_percent_encode(token.trim(), NON_ALPHANUMERIC);
+    Some((name.to_owned(), Secret::new(format!("upstash+{scheme}://{token}@{host}"))))
+}
+
 /// Never shows the URL: it may hold a password.
 fn check(config: &StoreConfig) -> Result<(), String> {
     const KINDS: &str = "write \"file:PATH\", \"memory:\", \"redis://HOST:PORT\", \"redis+cluster://HOST:PORT,HOST:PORT\" \
-        or \"redis+sentinel://HOST:PORT,HOST:PORT/MASTER\"";
+        \"redis+sentinel://HOST:PORT,HOST:PORT/MASTER\" or \"upstash+https://TOKEN@HOST\"";
     let url = config.url.expose_secret();
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(format!("not a store: {KINDS}"));
     };
-    match scheme {
+    // Neither connects to anything yet.
+    let opened = match scheme {
         "memory" if rest.is_empty() => Ok(()),
-        "memory" => Err("nothing belongs behind \"memory:\"".to_owned()),
-        "file" if rest.is_empty() || rest.contains('\0') => Err("a path belongs behind \"file:\"".to_owned()),
+        "memory" => return Err("nothing belongs behind \"memory:\"".to_owned()),
+        "file" if rest.is_empty() || rest.contains('\0') => {
+            return Err("a path belongs behind \"file:\"".to_owned());
+        }
         "file" => Ok(()),
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
-            // It connects to nothing yet.
-            match RedisBackend::open_with(url, &config.options()) {
-                Ok(_) => Ok(()),
-                Err(StoreError::Open(what)) => Err(what),
-                Err(other) => Err(other.to_string()),
-            }
+            RedisBackend::open_with(url, &config.options()).map(drop)
         }
-        "upstash+https" | "upstash+http" => Err(format!("{scheme} is not in this version yet: {KINDS}")),
-        _ => Err(format!("not a store that is known: {KINDS}")),
-    }
+        "upstash+https" | "upstash+http" => UpstashBackend::open_with(url, &config.options()).map(drop),
+        _ => return Err(format!("not a store that is known: {KINDS}")),
+    };
+    opened.map_err(|error| match error {
+        StoreError::Open(what) => what,
+        other => other.to_string(),
+    })
 }

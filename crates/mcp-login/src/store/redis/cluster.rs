@@ -4,8 +4,8 @@
 //! happened, so it is followed; a command whose answer is lost is not sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use redis::Value;
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::address::{Access, Address};
 use super::failure::Failure;
-use super::news::{News, WATCH};
+use super::news::{Known, Learns, News};
 use super::node::{Command, Node, Role};
 use super::route::ask_all;
 use super::slots::{SLOTS, View, slot_of, text, works};
@@ -25,13 +25,15 @@ const ASKED: usize = 16;
 /// A key moves once while it is followed; a few more are a resharding in full swing.
 const HOPS: usize = 5;
 
+/// How long a node without slots is followed after a key was found there.
+const IMPORTING: Duration = Duration::from_secs(60);
+
 pub(super) struct Cluster {
     seeds: Vec<Arc<Node>>,
     access: Access,
     options: StoreOptions,
     map: RwLock<Map>,
     news: News,
-    watched: AtomicBool,
 }
 
 #[derive(Default)]
@@ -39,6 +41,8 @@ struct Map {
     nodes: BTreeMap<Address, Arc<Node>>,
     /// By slot; empty at first.
     owners: Vec<Option<Arc<Node>>>,
+    /// Those of the nodes that have no slots yet, but keys that are on their way to them; and when one was last asked for.
+    importing: BTreeMap<Address, Instant>,
 }
 
 impl Map {
@@ -58,8 +62,7 @@ impl Cluster {
             access,
             options: options.clone(),
             map: RwLock::default(),
-            news: News::default(),
-            watched: AtomicBool::new(false),
+            news: News::new(options.timeout),
         }
     }
 
@@ -81,7 +84,7 @@ impl Cluster {
         command: &Command,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        self.watch();
+        self.keep_learning();
         let slot = slot_of(key);
         let mut node = self.owner(slot, deadline).await?;
         let mut asking = false;
@@ -92,7 +95,7 @@ impl Cluster {
                     // Seldom one slot moves alone.
                     self.learn_soon();
                 }
-                Err(Failure::Ask(to)) => (node, asking) = (self.node(&to), true),
+                Err(Failure::Ask(to)) => (node, asking) = (self.importing(&to), true),
                 Err(failure) => {
                     if failure.asks_for_news() {
                         self.learn_soon();
@@ -105,23 +108,6 @@ impl Cluster {
         Err(Failure::NotNow("the nodes of the Cluster send it to and fro".to_owned()))
     }
 
-    /// Asks every second, from the first call on, as long as the store is there: a master that was replaced while it hung
-    /// would for a moment answer from the past.
-    fn watch(self: &Arc<Self>) {
-        if self.watched.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (weak, timeout) = (Arc::downgrade(self), self.options.timeout);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(WATCH).await;
-                let Some(this) = weak.upgrade() else { return };
-                // If nobody answers, the calls say so.
-                let _ = this.learn(Instant::now() + timeout).await;
-            }
-        });
-    }
-
     async fn owner(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Node>, Failure> {
         if let Some(node) = self.read(|map| map.owner(slot)) {
             return Ok(node);
@@ -131,9 +117,19 @@ impl Cluster {
             .ok_or_else(|| Failure::NotNow("no node of the Cluster owns the slot of this key".to_owned()))
     }
 
-    /// The node at this address, known or new.
-    fn node(&self, address: &Address) -> Arc<Node> {
-        self.write(|map| Arc::clone(self.node_in(map, address)))
+    /// The node to which a key is on its way.
+    fn importing(&self, address: &Address) -> Arc<Node> {
+        self.write(|map| {
+            let is_new = !map.nodes.contains_key(address);
+            let node = Arc::clone(self.node_in(map, address));
+            if is_new || map.importing.contains_key(address) {
+                map.importing.insert(address.clone(), Instant::now());
+            }
+            if is_new {
+                self.tell_of_a_change(map);
+            }
+            node
+        })
     }
 
     fn node_in<'m>(&self, map: &'m mut Map, address: &Address) -> &'m Arc<Node> {
@@ -148,55 +144,46 @@ impl Cluster {
     fn moved(&self, slot: u16, to: &Address) -> Arc<Node> {
         self.write(|map| {
             let node = Arc::clone(self.node_in(map, to));
-            if let Some(owner) = map.owners.get_mut(usize::from(slot)) {
+            if let Some(owner) = map.owners.get_mut(usize::from(slot))
+                && !same(owner.as_ref(), Some(&node))
+            {
                 *owner = Some(Arc::clone(&node));
+                self.tell_of_a_change(map);
             }
             node
         })
     }
 
-    /// Asks for news beside the calls, unless somebody does.
-    fn learn_soon(self: &Arc<Self>) {
-        if self.news.begin() {
-            let this = Arc::clone(self);
-            tokio::spawn(async move {
-                // What it failed of, the next call meets as well.
-                let _ = this.learn(Instant::now() + this.options.timeout).await;
-                this.news.done();
-            });
-        }
+    /// Before anybody reads from where something new is.
+    fn tell_of_a_change(&self, map: &Map) {
+        self.news.tell(|masters| {
+            masters.nodes = map.nodes.values().cloned().collect();
+            masters.changes += 1;
+        });
     }
 
-    /// Asks the nodes who owns what. One that is cut off from the others still thinks that it is what it was, so the
-    /// word of those counts that say the Cluster works, and of these the one that knows of the most elections.
-    async fn learn(&self, deadline: Instant) -> Result<(), Failure> {
-        let Some(turn) = self.news.turn(deadline).await? else { return Ok(()) };
-        let known = self.read(|map| map.nodes.values().cloned().collect::<Vec<_>>());
-        let mut addresses = BTreeSet::new();
-        let asked = known.into_iter().chain(self.seeds.iter().cloned());
-        let asked = asked.filter(|node| addresses.insert(node.address.clone())).take(ASKED);
-        let (views, failure) = ask_all(asked, deadline, |node| view(node, deadline)).await;
-        turn.end(match views.into_iter().max_by_key(View::rank) {
-            Some(view) => {
-                self.install(&view);
-                Ok(())
-            }
-            None => {
-                Err(failure.map_or("no node of the Cluster answers".to_owned(), |why| why.text().to_owned()))
-            }
-        })
-    }
-
-    fn install(&self, view: &View) {
+    fn install(&self, view: &View, asked: std::time::Instant) {
         self.write(|map| {
-            map.owners = vec![None; usize::from(SLOTS)];
+            let before = std::mem::replace(&mut map.owners, vec![None; usize::from(SLOTS)]);
+            let mut masters = BTreeSet::new();
             for (first, last, address) in &view.ranges {
                 let node = Arc::clone(self.node_in(map, address));
                 for owner in &mut map.owners[usize::from(*first)..=usize::from(*last)] {
                     *owner = Some(Arc::clone(&node));
                 }
+                masters.insert(address);
             }
-            map.nodes.retain(|address, _| view.ranges.iter().any(|(_, _, master)| master == address));
+            map.importing.retain(|node, asked| !masters.contains(node) && asked.elapsed() < IMPORTING);
+            let count = map.nodes.len();
+            map.nodes.retain(|node, _| masters.contains(node) || map.importing.contains_key(node));
+            let is_as_before = before.len() == map.owners.len()
+                && before.iter().zip(&map.owners).all(|(before, now)| same(before.as_ref(), now.as_ref()));
+            if !is_as_before || map.nodes.len() != count || self.news.masters().epoch != view.epoch {
+                self.tell_of_a_change(map);
+            }
+            // A master that is cut off from most others finds that out before they replace it.
+            let known = if view.works == Some(false) { Known::Never } else { Known::At(asked) };
+            self.news.tell(|masters| (masters.epoch, masters.known) = (view.epoch, known));
         });
     }
 
@@ -222,7 +209,9 @@ impl Cluster {
     async fn ping_masters(self: &Arc<Self>, deadline: Instant) -> Result<(), Failure> {
         self.owner(0, deadline).await?;
         let (covered, masters) = self.read(|map| {
-            (map.owners.iter().all(Option::is_some), map.nodes.values().cloned().collect::<Vec<_>>())
+            let masters = map.nodes.iter().filter(|(address, _)| !map.importing.contains_key(*address));
+            let masters: Vec<_> = masters.map(|(_, node)| Arc::clone(node)).collect();
+            (map.owners.iter().all(Option::is_some), masters)
         });
         if !covered {
             return Err(Failure::NotNow("the Cluster has slots that no node owns".to_owned()));
@@ -241,10 +230,45 @@ impl Cluster {
     }
 }
 
+impl Learns for Cluster {
+    fn news(&self) -> &News {
+        &self.news
+    }
+
+    /// Asks the nodes who owns what. One that is cut off from the others still thinks that it is what it was, so the
+    /// word of those counts that say the Cluster works, and of these the one that knows of the most elections.
+    async fn ask(&self, deadline: Instant) -> Result<(), String> {
+        let known = self.read(|map| map.nodes.values().cloned().collect::<Vec<_>>());
+        let mut addresses = BTreeSet::new();
+        let nodes = known.into_iter().chain(self.seeds.iter().cloned());
+        let nodes = nodes.filter(|node| addresses.insert(node.address.clone())).take(ASKED);
+        let asked = std::time::Instant::now();
+        let (views, failure) = ask_all(nodes, deadline, |node| view(node, deadline)).await;
+        match views.into_iter().max_by_key(View::rank) {
+            Some(view) => {
+                self.install(&view, asked);
+                Ok(())
+            }
+            None => {
+                Err(failure.map_or("no node of the Cluster answers".to_owned(), |why| why.text().to_owned()))
+            }
+        }
+    }
+}
+
+fn same(one: Option<&Arc<Node>>, other: Option<&Arc<Node>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
 async fn view(node: Arc<Node>, deadline: Instant) -> Result<View, Failure> {
     let slots = node.send(&Command::read("CLUSTER", &["SLOTS"]), false, deadline).await?;
-    // Some services keep it from their users; then all nodes are equal.
     let info = node.send(&Command::read("CLUSTER", &["INFO"]), false, deadline).await.ok();
     View::read(info.as_ref(), &slots, &node.address.host)
         .ok_or_else(|| Failure::Refused("this Redis is no Cluster that can be understood".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,192 +1,221 @@
-//! Redis tells which records change: client tracking (RESP 3, `CLIENT TRACKING ON BCAST PREFIX`) on a connection of its own.
+//! Redis tells which records change: client tracking (RESP 3, `CLIENT TRACKING ON BCAST PREFIX`), on one connection to each
+//! master.
 //!
 //! Broadcasting, because then Redis need not remember who has read what, and because every change is told, whichever
-//! connection made the read. The connection is made anew for as long as somebody watches; whatever changed in between was
-//! not told, so everything counts as changed. A PING each second shows that the connection lives: its answer comes after
-//! all changes that Redis made before the PING.
+//! connection made the read. Connections are made anew for as long as somebody watches; whatever changed in between was
+//! not told, so everything counts as changed. The same when masters or slots change: the new master may lack what the old
+//! one had told of, and has changed since what nobody told.
 //!
-//! This follows one server. A Cluster needs one such connection to each master, and everything counts as changed when the
-//! slots move; Sentinel needs a new one to the new master, and `ROLE` in the place of PING, so that a server that is
-//! master no longer is noticed.
+//! A sign from each server, twice a second, shows that it lives and, where there are several, that it is a master: it comes
+//! after all changes that the server made before it was asked. That alone is no confirmation: a master that was cut off
+//! and replaced may not know it yet. So nothing is confirmed that is later than the last question to which the answer was
+//! that these are the masters.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError,
-    RedisResult, Value,
-};
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use redis::RedisError;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
+use super::address::Address;
+use super::news::{Known, Masters};
+use super::node::Node;
+use super::tracking::{Sign, Subject, Tracking, broken};
 use crate::store::watch::Watcher;
 
-/// For making the connection, with TLS and authentication.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// Between two questions for a sign.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// For the answer to one command.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-
-/// Between two signs of life.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// Before the connection is made anew; it doubles up to the longest, until one has held.
+/// Before broken connections are made anew; it doubles up to the longest, until all have held.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Tells the watcher, for as long as it lives, of changes to the keys that begin with `prefix`.
+/// Tells the watcher of changes, for as long as it and the store live.
 pub(super) struct Invalidation {
-    client: Client,
-    prefix: String,
-    watcher: Weak<dyn Watcher>,
+    masters: watch::Receiver<Masters>,
+    sign: Sign,
+    subject: Subject,
+    /// Those that hold stay when others break.
+    connections: BTreeMap<Address, Tracking>,
+    pause: Duration,
+    /// Whether the log last said that changes are told.
+    said: Option<bool>,
+}
+
+/// Why changes are told no longer.
+enum End {
+    /// Somebody else is a master now, or has other slots.
+    Moved,
+    Broken(RedisError),
+    /// The store or the watcher is gone.
+    Over,
 }
 
 impl Invalidation {
-    /// `prefix` is of a kind of record, up to its colon: what follows it in a key is the id.
-    pub(super) fn new(client: &Client, prefix: String, watcher: Weak<dyn Watcher>) -> RedisResult<Self> {
-        let info = client.get_connection_info().clone();
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        Ok(Self { client: Client::open(info.set_redis_settings(settings))?, prefix, watcher })
+    /// `prefix` is of a kind of record, up to its colon.
+    pub(super) fn new(
+        masters: watch::Receiver<Masters>,
+        sign: Sign,
+        prefix: String,
+        watcher: Weak<dyn Watcher>,
+    ) -> Self {
+        let subject = Subject { prefix, watcher, broken: Arc::new(Notify::new()) };
+        Self { masters, sign, subject, connections: BTreeMap::new(), pause: FIRST_PAUSE, said: None }
     }
 
-    pub(super) async fn run(self) {
-        let mut pause = FIRST_PAUSE;
-        let mut told = true;
-        while self.watcher.strong_count() > 0 {
-            let connection = Arc::new(Connection::new(self.prefix.clone(), Weak::clone(&self.watcher)));
-            let error = self.follow(&connection).await;
-            connection.end();
-            if connection.has_held() {
-                (pause, told) = (FIRST_PAUSE, true);
+    pub(super) async fn run(mut self) {
+        loop {
+            let masters = self.masters.borrow_and_update().clone();
+            let end = match self.follow(&masters).await {
+                Ok(never) => match never {},
+                Err(end) => end,
+            };
+            match self.subject.watcher.upgrade() {
+                Some(watcher) => watcher.lost(),
+                None => return,
             }
-            if self.watcher.strong_count() > 0 && std::mem::take(&mut told) {
-                tracing::warn!(kind = ?error.kind(), "Redis does not tell of changes now: every call reads the store");
+            match end {
+                End::Moved => {}
+                End::Broken(error) => {
+                    if self.said.replace(false) != Some(false) {
+                        tracing::warn!(kind = ?error.kind(), "Redis does not tell of changes now: every call reads the store");
+                    }
+                    // A new master is not waited for.
+                    let moved = moved(&mut self.masters, masters.changes);
+                    if let Ok(End::Over) = tokio::time::timeout(self.pause, moved).await {
+                        return;
+                    }
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
+                End::Over => return,
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Follows the changes until the connection breaks, or nobody watches any more. Gives the reason.
-    async fn follow(&self, told: &Arc<Connection>) -> RedisError {
-        match self.connect_and_follow(told).await {
-            Ok(never) => match never {},
-            Err(error) => error,
+    /// Follows these masters until one does not hold, or others are named.
+    async fn follow(&mut self, masters: &Masters) -> Result<Infallible, End> {
+        if masters.nodes.is_empty() {
+            return Err(moved(&mut self.masters, masters.changes).await);
         }
-    }
-
-    async fn connect_and_follow(&self, told: &Arc<Connection>) -> RedisResult<Infallible> {
-        let sink = Arc::clone(told);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(ANSWER_LIMIT))
-            .set_push_sender(move |push| -> Result<(), Infallible> {
-                sink.receive(&push);
-                Ok(())
-            });
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let mut redis = timeout(CONNECT_LIMIT, connecting).await.map_err(|_| broken())??;
-        let mut tracking = redis::cmd("CLIENT");
-        tracking.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.prefix);
-        ask(&mut redis, &tracking).await?;
-        // Now that changes are told: what was read before may have changed unseen.
-        let Some(watcher) = self.watcher.upgrade() else { return Err(broken()) };
-        watcher.all_changed();
-        drop(watcher);
+        self.connections.retain(|address, connection| {
+            connection.lives() && masters.nodes.iter().any(|node| node.address == *address)
+        });
+        tokio::select! {
+            end = moved(&mut self.masters, masters.changes) => return Err(end),
+            connected = connect(&mut self.connections, &masters.nodes, &self.subject) => connected?,
+        }
+        let mut are_new = true;
         loop {
             let at = Instant::now();
-            ask(&mut redis, &redis::cmd("PING")).await?;
-            if !told.confirm(at) {
-                return Err(broken());
-            }
             tokio::select! {
-                () = tokio::time::sleep(HEARTBEAT) => {}
-                () = told.broken.notified() => return Err(broken()),
+                end = moved(&mut self.masters, masters.changes) => return Err(end),
+                signs = signs(&mut self.connections, self.sign) => signs?,
+            }
+            if std::mem::take(&mut are_new) {
+                // Now that changes are told: what was read before may have changed unseen.
+                self.subject.watcher.upgrade().ok_or(End::Over)?.all_changed();
+            }
+            self.confirm_until_next_beat(at, masters.changes).await?;
+        }
+    }
+
+    /// All servers have given a sign since `at`, and the masters may be known to be these for longer than before.
+    async fn confirm_until_next_beat(&mut self, at: Instant, changes: u64) -> Result<(), End> {
+        let beat = tokio::time::sleep_until((at + HEARTBEAT).into());
+        tokio::pin!(beat);
+        loop {
+            self.confirm(at, changes)?;
+            tokio::select! {
+                () = &mut beat => return Ok(()),
+                told = self.masters.changed() => told.map_err(|_| End::Over)?,
+                () = self.subject.broken.notified() => {}
             }
         }
     }
-}
 
-async fn ask(redis: &mut MultiplexedConnection, command: &Cmd) -> RedisResult<()> {
-    let answer = redis.send_packed_command(command);
-    timeout(ANSWER_LIMIT, answer).await.map_err(|_| broken())??.extract_error().map(drop)
-}
-
-fn broken() -> RedisError {
-    (ErrorKind::Io, "the connection that tells of changes does not answer").into()
-}
-
-/// One connection, from its beginning to its end: what comes after the end is nothing to the next one.
-struct Connection {
-    prefix: String,
-    watcher: Weak<dyn Watcher>,
-    lives: AtomicBool,
-    held: AtomicBool,
-    broken: Notify,
-}
-
-impl Connection {
-    fn new(prefix: String, watcher: Weak<dyn Watcher>) -> Self {
-        let (lives, held) = (AtomicBool::new(true), AtomicBool::new(false));
-        Self { prefix, watcher, lives, held, broken: Notify::new() }
-    }
-
-    fn has_held(&self) -> bool {
-        self.held.load(Ordering::SeqCst)
-    }
-
-    /// Runs in the task that drives the connection, in the order in which Redis has sent.
-    fn receive(&self, push: &PushInfo) {
-        match push.kind {
-            PushKind::Disconnection => self.end(),
-            PushKind::Invalidate => {
-                let Some(watcher) = self.watcher.upgrade() else { return };
-                match push.data.first() {
-                    Some(Value::Array(names)) => {
-                        for name in names {
-                            self.changed(&*watcher, name);
-                        }
-                    }
-                    // The whole database was emptied.
-                    _ => watcher.all_changed(),
-                }
+    fn confirm(&mut self, at: Instant, changes: u64) -> Result<(), End> {
+        let watcher = self.subject.watcher.upgrade().ok_or(End::Over)?;
+        let known = {
+            let masters = self.masters.borrow_and_update();
+            if masters.changes != changes {
+                return Err(End::Moved);
             }
-            _ => {}
+            masters.known
+        };
+        let at = match known {
+            Known::Always => at,
+            Known::At(asked) => at.min(asked),
+            Known::Never => {
+                watcher.lost();
+                return Ok(());
+            }
+        };
+        watcher.confirmed(at);
+        // One may have broken before the confirmation, which must not be the last word.
+        if !self.connections.values().all(Tracking::lives) {
+            return Err(End::Broken(broken()));
         }
-    }
-
-    fn changed(&self, watcher: &dyn Watcher, name: &Value) {
-        let Value::BulkString(name) = name else { return watcher.all_changed() };
-        let id = name.strip_prefix(self.prefix.as_bytes()).and_then(|id| std::str::from_utf8(id).ok());
-        if let Some(id) = id {
-            watcher.changed(id);
-        }
-    }
-
-    /// `false` when the connection has ended, or nobody watches.
-    fn confirm(&self, at: Instant) -> bool {
-        let Some(watcher) = self.watcher.upgrade() else { return false };
-        if !self.held.swap(true, Ordering::SeqCst) {
+        self.pause = FIRST_PAUSE;
+        if self.said.replace(true) != Some(true) {
             tracing::info!("Redis tells of changes");
         }
-        watcher.confirmed(at);
-        // It may have broken between the answer and the confirmation, which would then be the last word.
-        let lives = self.lives.load(Ordering::SeqCst);
-        if !lives {
-            watcher.lost();
-        }
-        lives
+        Ok(())
     }
+}
 
-    fn end(&self) {
-        if self.lives.swap(false, Ordering::SeqCst)
-            && let Some(watcher) = self.watcher.upgrade()
-        {
-            watcher.lost();
-        }
-        self.broken.notify_one();
+/// Waits until the masters, or what they have, are others than those of that count.
+async fn moved(masters: &mut watch::Receiver<Masters>, changes: u64) -> End {
+    match masters.wait_for(|masters| masters.changes != changes).await {
+        Ok(_) => End::Moved,
+        Err(_) => End::Over,
     }
+}
+
+/// Connects to those to whom there is no connection yet.
+async fn connect(
+    connections: &mut BTreeMap<Address, Tracking>,
+    nodes: &[Arc<Node>],
+    subject: &Subject,
+) -> Result<(), End> {
+    let new = nodes.iter().filter(|node| !connections.contains_key(&node.address)).cloned();
+    let mut connecting: JoinSet<_> = new
+        .map(|node| {
+            let subject = subject.clone();
+            async move { (node.address.clone(), Tracking::begin(&node, subject).await) }
+        })
+        .collect();
+    let mut failure = None;
+    while let Some(connected) = connecting.join_next().await {
+        match connected {
+            Ok((address, Ok(connection))) => drop(connections.insert(address, connection)),
+            Ok((_, Err(error))) => failure = Some(error),
+            Err(_) => failure = Some(broken()),
+        }
+    }
+    failure.map_or(Ok(()), |error| Err(End::Broken(error)))
+}
+
+/// Asks all for a sign. Connections on which none comes are ended.
+async fn signs(connections: &mut BTreeMap<Address, Tracking>, sign: Sign) -> Result<(), End> {
+    let mut asked: JoinSet<_> = connections
+        .iter()
+        .map(|(address, connection)| {
+            let (address, answer) = (address.clone(), connection.sign(sign));
+            async move { (address, answer.await) }
+        })
+        .collect();
+    while let Some(answered) = asked.join_next().await {
+        match answered {
+            Ok((_, Ok(()))) => {}
+            Ok((address, Err(error))) => {
+                connections.remove(&address);
+                return Err(End::Broken(error));
+            }
+            Err(_) => return Err(End::Broken(broken())),
+        }
+    }
+    Ok(())
 }

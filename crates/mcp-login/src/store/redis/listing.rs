@@ -9,7 +9,7 @@ use super::node::Command;
 use super::slots::text;
 use super::{RedisBackend, understand};
 use crate::store::backend::{Cursor, Key, Listed, Page, StoreError};
-use crate::store::layout;
+use crate::store::{in_redis, layout};
 
 /// Where a page begins: at this master, at this cursor of its `SCAN`.
 struct Place {
@@ -45,16 +45,14 @@ impl RedisBackend {
         let master = masters.get(index).ok_or_else(changed)?;
         let cursor = place.map_or_else(|| "0".to_owned(), |place| place.cursor);
 
-        let pattern = format!("{}*", escaped(&self.prefix));
+        let pattern = in_redis::pattern(&self.prefix);
         let count = limit.max(1).to_string();
         let scan = Command::read("SCAN", &[&cursor, "MATCH", &pattern, "COUNT", &count]);
         let (cursor, names) = scanned(master.send(&scan, false, self.deadline()).await?)?;
         let mut page = Page::default();
         let mut keys = Vec::new();
         for name in names {
-            let name =
-                name.strip_prefix(self.prefix.as_bytes()).and_then(|name| std::str::from_utf8(name).ok());
-            match name.and_then(Key::parse) {
+            match in_redis::key_of(&self.prefix, &name) {
                 Some(key) => keys.push(key),
                 None => page.foreign = page.foreign.saturating_add(1),
             }
@@ -76,7 +74,7 @@ impl RedisBackend {
         let name = self.name(&key);
         match self.route.call(&name, &Self::reading(&name), self.deadline()).await {
             Err(Failure::Refused(why)) if why.contains("WRONGTYPE") => {
-                Ok(Some(Listed { key, entry: Err("it is of another type than a string") }))
+                Ok(Some(Listed { key, entry: Err(in_redis::OTHER_TYPE) }))
             }
             answered => {
                 let stored: Option<Bytes> = understand(answered?)?;
@@ -105,16 +103,4 @@ fn scanned(answer: Value) -> Result<(String, Vec<Vec<u8>>), StoreError> {
     let [cursor, names] = <[Value; 2]>::try_from(parts)
         .map_err(|_| StoreError::unavailable("Redis answered a SCAN that cannot be understood"))?;
     Ok((text(&cursor), understand(names)?))
-}
-
-/// A prefix as a pattern that only itself fits.
-fn escaped(prefix: &str) -> String {
-    let mut pattern = String::with_capacity(prefix.len());
-    for c in prefix.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }

@@ -220,14 +220,18 @@ impl Node {
         if self.role == Role::Master {
             let role =
                 transmit(connection.clone(), &Command::read("ROLE", &[]), false).await.map_err(judged)?;
-            let is_master = matches!(&role, Value::Array(parts)
-                if matches!(parts.first(), Some(Value::BulkString(role)) if role == b"master"));
-            if !is_master {
+            if !is_master(&role) {
                 return Err(Failure::NotNow("the sentinels name a server that is no master".to_owned()));
             }
         }
         Ok(connection)
     }
+}
+
+/// Whether this is the answer of a master to `ROLE`.
+pub(super) fn is_master(role: &Value) -> bool {
+    matches!(role, Value::Array(parts)
+        if matches!(parts.first(), Some(Value::BulkString(role)) if role == b"master"))
 }
 
 async fn transmit(

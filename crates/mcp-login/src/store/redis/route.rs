@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, RedisResult, Value};
+use redis::Value;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::Target;
 use super::cluster::Cluster;
 use super::failure::Failure;
+use super::news::{Known, Learns, Masters};
 use super::node::{Command, Node, Role};
 use super::sentinel::Sentinel;
+use super::tracking::Sign;
 use crate::store::options::StoreOptions;
 
 /// When nothing has happened, it is tried again after these: they hide a restart of a moment. An outage is answered
@@ -22,7 +25,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(
 const LATECOMERS: Duration = Duration::from_millis(150);
 
 pub(super) enum Route {
-    One(Arc<Node>),
+    One(Arc<Node>, watch::Sender<Masters>),
     Cluster(Arc<Cluster>),
     Sentinel(Arc<Sentinel>),
 }
@@ -38,7 +41,10 @@ impl Route {
     pub(super) fn new(target: Target, options: &StoreOptions) -> Self {
         match target {
             Target::One { address, access } => {
-                Self::One(Arc::new(Node::new(address, access, Role::Any, options)))
+                let node = Arc::new(Node::new(address, access, Role::Any, options));
+                let nodes = vec![Arc::clone(&node)];
+                let master = Masters { nodes, known: Known::Always, ..Masters::default() };
+                Self::One(node, watch::Sender::new(master))
             }
             Target::Cluster { seeds, access } => {
                 Self::Cluster(Arc::new(Cluster::new(&seeds, access, options)))
@@ -82,7 +88,7 @@ impl Route {
             Question::All { ping } => ping,
         };
         match (self, question) {
-            (Self::One(node), _) => node.send(command, false, deadline).await,
+            (Self::One(node, _), _) => node.send(command, false, deadline).await,
             (Self::Sentinel(sentinel), _) => sentinel.send(command, deadline).await,
             (Self::Cluster(cluster), Question::Of { key, .. }) => cluster.send(key, command, deadline).await,
             (Self::Cluster(cluster), Question::All { .. }) => {
@@ -94,28 +100,35 @@ impl Route {
     /// Every master that has records, in an order that stays while they do.
     pub(super) async fn masters(&self, deadline: Instant) -> Result<Vec<Arc<Node>>, Failure> {
         match self {
-            Self::One(node) => Ok(vec![Arc::clone(node)]),
+            Self::One(node, _) => Ok(vec![Arc::clone(node)]),
             Self::Cluster(cluster) => cluster.masters(deadline).await,
             Self::Sentinel(sentinel) => Ok(vec![sentinel.master(deadline).await?]),
         }
     }
 
-    /// The one server, for connections of one's own; `None` where there are several.
-    pub(super) fn only_server(&self) -> Option<RedisResult<Client>> {
+    /// The masters, now and from now on, and how each is asked whether it still is one.
+    pub(super) fn follow(&self) -> (watch::Receiver<Masters>, Sign) {
         match self {
-            Self::One(node) => Some(node.client()),
-            Self::Cluster(_) | Self::Sentinel(_) => None,
+            Self::One(_, master) => (master.subscribe(), Sign::OfLife),
+            Self::Cluster(cluster) => (follow(cluster), Sign::OfMaster),
+            Self::Sentinel(sentinel) => (follow(sentinel), Sign::OfMaster),
         }
     }
 
     /// For Debug: where it is, not who.
     pub(super) fn places(&self) -> String {
         match self {
-            Self::One(node) => node.address.to_string(),
+            Self::One(node, _) => node.address.to_string(),
             Self::Cluster(cluster) => places(cluster.seeds()),
             Self::Sentinel(sentinel) => places(sentinel.sentinels()),
         }
     }
+}
+
+fn follow(servers: &Arc<impl Learns>) -> watch::Receiver<Masters> {
+    servers.keep_learning();
+    servers.learn_soon();
+    servers.news().follow()
 }
 
 fn places(nodes: &[Arc<Node>]) -> String {

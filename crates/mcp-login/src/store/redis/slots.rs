@@ -25,8 +25,8 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// What one node says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct View {
-    /// Whether it says that the Cluster works.
-    pub(super) works: bool,
+    /// Whether it says that the Cluster works. Some services keep that from their users; then all nodes are equal.
+    pub(super) works: Option<bool>,
     /// How many elections it knows of; a node that is cut off has missed the last one.
     pub(super) epoch: u64,
     /// First slot, last slot, master.
@@ -35,17 +35,18 @@ pub(super) struct View {
 
 impl View {
     /// The view of the highest rank counts.
-    pub(super) fn rank(&self) -> (bool, u64) {
+    pub(super) fn rank(&self) -> (Option<bool>, u64) {
         (self.works, self.epoch)
     }
 
     /// From the answers to `CLUSTER INFO` and `CLUSTER SLOTS` of the node on `asked`.
     pub(super) fn read(info: Option<&Value>, slots: &Value, asked: &str) -> Option<Self> {
+        let works = info.map(|info| works(&text(info)));
         let info = info.map(text).unwrap_or_default();
         let Value::Array(ranges) = slots else { return None };
         let ranges: Option<Vec<_>> = ranges.iter().map(|range| read_range(range, asked)).collect();
         Some(Self {
-            works: works(&info),
+            works,
             epoch: field(&info, "cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0),
             ranges: ranges?,
         })
