@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,6 +83,29 @@ async fn two_cannot_have_it_open() {
     first.ping().await.unwrap();
     drop(first);
     FileBackend::open(&path).unwrap();
+}
+
+/// It is made whole by one of them, and that one has it.
+#[test]
+fn of_many_that_make_it_at_once_one_has_it() {
+    let (_folder, path) = place();
+    let together = Barrier::new(8);
+    let (opened, refused): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
+        let open = || {
+            together.wait();
+            FileBackend::open(&path)
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).partition(Result::is_ok)
+    });
+    assert!(opened.len() <= 1, "{opened:?}");
+    for refusal in refused {
+        let text = refusal.unwrap_err().to_string();
+        assert!(text.contains("another mcp-login process"), "{text}");
+    }
+    drop(opened);
+    FileBackend::open(&path).unwrap();
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 }
 
 #[test]
@@ -183,4 +206,35 @@ async fn ended_records_leave_the_file() {
     assert!(backend.get(&prolonged, clock.now()).await.unwrap().is_some());
     drop(backend);
     assert_eq!(rows(&path), (101, 101));
+}
+
+/// What is taken out makes room for what comes: the file is as large as the most that was in it at once, and no larger
+/// for having been in use for long.
+#[tokio::test]
+async fn records_that_come_and_go_do_not_make_the_file_grow() {
+    let (_folder, path) = place();
+    let clock = MockClock::new();
+    let backend = Arc::new(FileBackend::open(&path).unwrap());
+    let mut lengths = Vec::new();
+    for round in 0..60 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..200 {
+            let (backend, now) = (Arc::clone(&backend), clock.now());
+            tasks.spawn(async move {
+                // Ordered by time as ids of grants are; some are longer than a page of the file.
+                let key = Key::new("grant", &format!("{:016x}{n:016x}", now.as_millis()));
+                let value = Bytes::from(vec![b'x'; if n % 20 == 0 { 9_000 } else { 1_000 }]);
+                assert!(backend.insert(&key, value.clone(), now.plus(MINUTE), now).await.unwrap());
+                let swap =
+                    backend.swap(&key, Version::FIRST, value, now.plus(2 * MINUTE), now).await.unwrap();
+                assert_eq!(swap, Swap::Done(Version(2)), "{round}");
+            });
+        }
+        tasks.join_all().await;
+        clock.advance(MINUTE);
+        lengths.push(std::fs::metadata(&path).unwrap().len());
+    }
+    let (early, late) = (*lengths[..15].iter().max().unwrap(), *lengths[45..].iter().max().unwrap());
+    assert!(early > 1_000_000, "{early} bytes is less than what lives at once");
+    assert!(late < early + early / 2, "from {early} to {late} bytes: {lengths:?}");
 }

@@ -13,6 +13,8 @@ pub mod client_key;
 pub mod clock;
 pub mod dpop;
 pub mod fake_upstream;
+#[cfg(target_os = "linux")]
+pub mod power_cut;
 pub mod redis_cluster;
 pub mod redis_sentinel;
 pub mod redis_server;

@@ -1,6 +1,7 @@
 //! Records in one file of this machine, with redb: every answered write is on disk.
 
 mod database;
+mod making;
 mod writer;
 
 use std::fmt::{self, Debug};

@@ -1,6 +1,5 @@
 //! The file itself: what its tables are, how it is opened, and how one record is read.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::path::Path;
@@ -13,6 +12,7 @@ use redb::{
     StorageError, TableDefinition, TableError, WriteTransaction,
 };
 
+use super::making::{self, Unmade};
 use crate::store::backend::{Cursor, Entry, Finding, Key, Page, StoreError};
 use crate::store::layout;
 
@@ -26,7 +26,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT: u64 = 1;
 
 /// For redb's own page cache; the operating system's cache stands behind it.
-const CACHE_BYTES: usize = 64 << 20;
+pub(super) const CACHE_BYTES: usize = 64 << 20;
 
 /// How a [`Slot`] comes to its database, at first and again after an I/O error.
 pub(super) type Open = Box<dyn Fn() -> Result<Database, StoreError> + Send + Sync>;
@@ -169,48 +169,19 @@ fn begin_write(database: &Database) -> Result<WriteTransaction, redb::Error> {
 
 /// Opens the file at `path`, or makes it.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
-    create_private(path).map_err(|error| io_refusal(path, &error))?;
     if path.is_dir() {
         return Err(refusal(path, "is a folder; name a file in it"));
     }
+    making::make_if_missing(path).map_err(|unmade| match unmade {
+        Unmade::Busy => refusal(path, "is being made by another mcp-login process: start one only"),
+        Unmade::Io(error) => io_refusal(path, &error),
+        Unmade::Database(error) => database_refusal(path, &error),
+        Unmade::Unfit(unfit) => unfit_refusal(path, &unfit),
+    })?;
     let opened = Builder::new().set_cache_size(CACHE_BYTES).create(path);
     let database = opened.map_err(|error| database_refusal(path, &error))?;
-    prepare(&database).map_err(|unfit| match unfit {
-        Unfit::Foreign => refusal(path, "is a database of another program; name another file"),
-        Unfit::Later(format) => refusal(
-            path,
-            &format!(
-                "was written by another version of mcp-login (format {format}; this one reads format {FORMAT}); \
-                 run that version, or name another file"
-            ),
-        ),
-        Unfit::Failed(error) => refusal(path, &format!("cannot be used: {error}")),
-    })?;
+    prepare(&database).map_err(|unfit| unfit_refusal(path, &unfit))?;
     Ok(database)
-}
-
-/// Makes the file with its final mode before anything is in it.
-fn create_private(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => sync_folder_of(path),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// A new file is only as durable as its name in the folder.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
 }
 
 pub(super) enum Unfit {
@@ -254,6 +225,20 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
 
 fn refusal(path: &Path, words: &str) -> StoreError {
     StoreError::Open(format!("the store's file {} {words}", path.display()))
+}
+
+fn unfit_refusal(path: &Path, unfit: &Unfit) -> StoreError {
+    match unfit {
+        Unfit::Foreign => refusal(path, "is a database of another program; name another file"),
+        Unfit::Later(format) => refusal(
+            path,
+            &format!(
+                "was written by another version of mcp-login (format {format}; this one reads format {FORMAT}); \
+                 run that version, or name another file"
+            ),
+        ),
+        Unfit::Failed(error) => refusal(path, &format!("cannot be used: {error}")),
+    }
 }
 
 fn io_refusal(path: &Path, error: &io::Error) -> StoreError {
