@@ -16,8 +16,8 @@ import { SERVICES, TENANTS, startService } from '../lib/services.js';
 import { USERS, startUpstream } from '../lib/upstream.js';
 import { ACCESS_TOKEN_HEADER, together, use, useWorld } from '../lib/world.js';
 
-/** A gateway before one service; `settings` and `extra` change its configuration. */
-const startPreset = (name, { settings, extra } = {}) => together(async (add) => {
+/** A gateway before one service; `settings` and `extra` change its configuration, `log` names its log. */
+const startPreset = (name, { settings, extra, log = `upstreams-${name}` } = {}) => together(async (add) => {
   const [port, misconfiguredPort] = [await freePort(), await freePort()];
   const service = await add(startService(name, [port, misconfiguredPort].map((one) => `http://127.0.0.1:${one}/callback`)));
   const forwarder = await add(startForwarder(service.url));
@@ -27,9 +27,9 @@ const startPreset = (name, { settings, extra } = {}) => together(async (add) => 
     resources: [{ path: '/mcp', backend: backend.url, headers: ACCESS_TOKEN_HEADER }],
     extra,
   };
-  const gateway = await add(startGateway({ ...options, port, name: `upstreams-${name}` }));
+  const gateway = await add(startGateway({ ...options, port, name: log }));
   const startMisconfigured = (changes) => startGateway({
-    ...options, upstream: { ...options.upstream, ...changes }, port: misconfiguredPort, name: `upstreams-${name}-misconfigured`,
+    ...options, upstream: { ...options.upstream, ...changes }, port: misconfiguredPort, name: `${log}-misconfigured`,
   });
   return { service, forwarder, gateway, startMisconfigured };
 });
@@ -125,7 +125,7 @@ for (const [name, service] of Object.entries(SERVICES)) {
 
   if (service.revokes) {
     test(`provider = "${name}": a login that is revoked here is revoked there`, async (t) => {
-      const w = await startPreset(name);
+      const w = await startPreset(name, { log: `upstreams-${name}-revocation` });
       t.after(() => w.stop());
       const client = new OAuthClient(w.gateway.url);
       const { tokens } = await client.login(personAt(w.service, 'ada'));
@@ -154,7 +154,7 @@ function checkProofKey(person, { form }, wanted) {
 }
 
 describe('one tenant of Microsoft', () => {
-  const w = use(() => startPreset('microsoft', { settings: { params: { tenant: TENANTS.ada } } }));
+  const w = use(() => startPreset('microsoft', { settings: { params: { tenant: TENANTS.ada } }, log: 'upstreams-tenant' }));
 
   test('its people log in, and those of another cannot', async () => {
     const client = new OAuthClient(w.gateway.url);
@@ -235,7 +235,7 @@ for (const [what, name, claims, scope] of [
   ['accounts of a domain at Google', 'google', 'hd = ["acme.test"]'],
 ]) {
   describe(`only ${what} may log in`, () => {
-    const w = use(() => startPreset(name, { extra: only(claims) }));
+    const w = use(() => startPreset(name, { extra: only(claims), log: `upstreams-${name}-access` }));
 
     test('who is one does', async () => {
       const client = new OAuthClient(w.gateway.url);
