@@ -19,12 +19,13 @@ function attributes(tag) {
   return found;
 }
 
-/** The forms of a page: `{ action, method, hidden: {name: value}, names: Set }`. */
+/** The forms of a page: `{ action, method, hidden: {name: value}, names: Set, words: [text between two tags] }`. */
 export function parseForms(html) {
   const forms = [];
   for (const [, head, inner] of html.matchAll(/<form\b([^>]*)>([\s\S]*?)<\/form>/gi)) {
     const { action, method = 'get' } = attributes(head);
     const form = { action, method: method.toUpperCase(), hidden: {}, names: new Set() };
+    form.words = inner.split(/<[^>]*>/).map((text) => unescape(text).trim()).filter(Boolean);
     for (const [, , tag] of inner.matchAll(/<(input|button|select|textarea)\b([^>]*)>/gi)) {
       const field = attributes(tag);
       if (!field.name) continue;

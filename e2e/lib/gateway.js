@@ -12,30 +12,25 @@ const E2E = fileURLToPath(new URL('..', import.meta.url));
 export const BIN = path.resolve(E2E, process.env.MCP_LOGIN_BIN ?? '../target/debug/mcp-login');
 
 const text = (value) => JSON.stringify(String(value)); // a JSON string is a TOML basic string
-const list = (values) => `[${values.map(text).join(', ')}]`;
-const table = (entries) =>
-  `{ ${Object.entries(entries)
-    .map(([key, value]) => `${text(key)} = ${Array.isArray(value) ? list(value) : text(value)}`)
-    .join(', ')} }`;
+const list = (values) => `[${values.map(value).join(', ')}]`;
+const table = (entries) => `{ ${pairs(entries, text).join(', ')} }`;
+const pairs = (entries, key) => Object.entries(entries)
+  .filter(([, one]) => one !== undefined)
+  .map(([name, one]) => `${key(name)} = ${value(one)}`);
+function value(one) {
+  if (Array.isArray(one)) return list(one);
+  return typeof one === 'object' ? table(one) : text(one);
+}
 
-/** Writes the TOML of one gateway. `resources` is a list of `[[mcp]]` entries, `top` is TOML before the first
- * section, `extra` TOML put at the end. */
-export function config({ url, listen, store, upstream, resources, top = '', extra = '' }) {
+/** Writes the TOML of one gateway. `upstream` is its one service, or `upstreams` several, by name; `resources` is a list
+ * of `[[mcp]]` entries, `top` is TOML before the first section, `extra` TOML put at the end. */
+export function config({ url, listen, store, upstream, upstreams, resources, top = '', extra = '' }) {
   const lines = [`public_url = ${text(url)}`, `listen = ${text(listen)}`, top, ''];
-  if (store !== null) lines.push('[store]', `url = ${text(store)}`, '');
-  lines.push('[upstream]');
-  lines.push(`provider = ${text(upstream.provider ?? 'oidc')}`);
-  for (const key of ['issuer', 'client_id', 'client_secret', 'client_auth']) {
-    if (upstream[key] !== undefined) lines.push(`${key} = ${text(upstream[key])}`);
-  }
-  if (upstream.scopes) lines.push(`scopes = ${list(upstream.scopes)}`);
-  if (upstream.auth_params) lines.push(`auth_params = ${table(upstream.auth_params)}`);
-  for (const resource of resources) {
-    lines.push('', '[[mcp]]', `path = ${text(resource.path)}`, `backend = ${text(resource.backend)}`);
-    if (resource.auth) lines.push(`auth = ${text(resource.auth)}`);
-    if (resource.scopes) lines.push(`scopes = ${list(resource.scopes)}`);
-    if (resource.headers) lines.push(`headers = ${table(resource.headers)}`);
-  }
+  if (store !== null) lines.push('[store]', `url = ${text(store)}`);
+  const services = upstreams ? Object.entries(upstreams).map(([name, one]) => [`upstreams.${name}`, one]) : [['upstream', upstream]];
+  const bare = (key) => key;
+  for (const [section, service] of services) lines.push('', `[${section}]`, ...pairs(service, bare));
+  for (const resource of resources) lines.push('', '[[mcp]]', ...pairs(resource, bare));
   return `${lines.join('\n')}\n\n${extra}\n`;
 }
 
@@ -44,14 +39,16 @@ export function config({ url, listen, store, upstream, resources, top = '', extr
  * `store` may be a function of the gateway's directory (a file store lives there), or null: no `[store]`. `port` must be free;
  * `publicUrl` is what stands in front of it, if something does.
  */
-export async function startGateway({ port, publicUrl, store = 'memory:', upstream, resources, top, extra, env = {}, name = 'gateway' }) {
+export async function startGateway({
+  port, publicUrl, store = 'memory:', upstream, upstreams, resources, top, extra, env = {}, name = 'gateway',
+}) {
   port ??= await freePort();
   const dir = await mkdtemp(path.join(tmpdir(), 'mcp-login-e2e-'));
   const listen = `127.0.0.1:${port}`;
   const url = publicUrl ?? `http://${listen}`;
   const storeUrl = typeof store === 'function' ? store(dir) : store;
   const file = path.join(dir, 'mcp-login.toml');
-  await writeFile(file, config({ url, listen, store: storeUrl, upstream, resources, top, extra }));
+  await writeFile(file, config({ url, listen, store: storeUrl, upstream, upstreams, resources, top, extra }));
   const launch = () => start(BIN, ['serve', '--config', file], { cwd: dir, env: { RUST_LOG: 'info', NO_COLOR: '1', ...env } });
   let process_ = launch();
 
@@ -74,7 +71,7 @@ export async function startGateway({ port, publicUrl, store = 'memory:', upstrea
     try {
       await ready(process_, 'the gateway', async () => {
         try {
-          return (await request('GET', `${url}/readyz`, { timeout: 2000 })).status === 200;
+          return (await request('GET', `http://${listen}/readyz`, { timeout: 2000 })).status === 200;
         } catch {
           return false;
         }
@@ -92,7 +89,7 @@ export async function startGateway({ port, publicUrl, store = 'memory:', upstrea
   };
   await untilReady();
   return {
-    url, port, dir, file, drain, stop, restart, launch,
+    url, port, dir, file, drain, stop, restart, launch, kill: () => process_.stop({ signal: 'SIGKILL' }),
     process: process_, running: () => process_.running(), log: () => process_.output.stderr,
   };
 }

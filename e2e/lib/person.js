@@ -5,9 +5,12 @@ import { parseForms } from './forms.js';
 const MAX_HOPS = 20;
 
 export class Person {
-  /** `user` signs in at the upstream; `decision` and `upstreamDecision` are 'allow' or 'deny'. */
-  constructor({ user = 'ada', decision = 'allow', upstreamDecision = 'allow' } = {}) {
-    Object.assign(this, { user, decision, upstreamDecision });
+  /**
+   * `user` signs in at the upstream; `decision` and `upstreamDecision` are 'allow' or 'deny'. `account` is what the
+   * person's own button says on a page that has one for each account.
+   */
+  constructor({ user = 'ada', account, decision = 'allow', upstreamDecision = 'allow' } = {}) {
+    Object.assign(this, { user, account, decision, upstreamDecision });
     this.jar = new Map(); // host → Map(name → {value, path, attributes}); ports share cookies, as in browsers
     this.trail = []; // every answer seen
   }
@@ -104,15 +107,29 @@ export class Person {
     return fields;
   }
 
+  /** The form of a page that this person fills in. */
+  choose(page) {
+    const forms = parseForms(page.text);
+    if (forms.length < 2 || !this.account) return forms[0];
+    return forms.find((form) => form.words.includes(this.account));
+  }
+
   /** From an authorize URL through all pages to a URL for which `until` is true. */
   async login(authorizeUrl, until) {
     let at = await this.go(authorizeUrl, { until });
     for (let pages = 0; at.page; pages += 1) {
-      const [form] = at.page.status === 200 ? parseForms(at.page.text) : [];
+      const form = at.page.status === 200 ? this.choose(at.page) : undefined;
       if (!form || pages >= MAX_HOPS) {
         throw new Error(`stopped at ${at.url}: ${at.page.status} ${at.page.text.slice(0, 600)}`);
       }
-      at = await this.submit(at, form, this.answer(form), { until });
+      const { redirect_uri: redirectUri, state } = form.hidden;
+      if (redirectUri && this.upstreamDecision === 'deny') {
+        // A page of `emulate` has no Cancel; its query is where such a button leads (RFC 6749 §4.1.2.1).
+        const query = new URLSearchParams({ error: 'access_denied', state });
+        at = await this.go(`${redirectUri}?${query}`, { until, initiator: at.url });
+      } else {
+        at = await this.submit(at, form, this.answer(form), { until });
+      }
     }
     return new URL(at.url);
   }

@@ -1,7 +1,9 @@
 // The upstream: panva's oidc-provider with two users, strict PKCE, rotation, and pages of its own.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import Provider from 'oidc-provider';
+import { request, within } from './http.js';
 import { interactions } from './upstream_pages.js';
 
 /** Who can sign in. `sub` is what the gateway must pass on as the subject. */
@@ -18,7 +20,8 @@ export async function startUpstream({ callback, accessTtl = 3600 }) {
   const client = { client_id: 'gateway-at-upstream', client_secret: randomBytes(24).toString('base64url') };
   const seen = {
     authorize: [], // parameters of every authorization request
-    token: [], // parameters of every token request
+    token: [], // parameters of every token request that was granted
+    refused: [], // parameters of every token request that was not
     codes: new Set(),
     tokens: new Set(), // access, refresh and ID tokens
   };
@@ -40,6 +43,13 @@ export async function startUpstream({ callback, accessTtl = 3600 }) {
     for (const name of ['access_token', 'refresh_token', 'id_token']) {
       if (ctx.body?.[name]) seen.tokens.add(ctx.body[name]);
     }
+  });
+  provider.on('grant.error', (ctx) => seen.refused.push({ ...ctx.oidc.body }));
+  const revocations = new EventEmitter(); // 'grant': all tokens of a login have ended
+  let revoked = 0;
+  provider.on('grant.revoked', () => {
+    revoked += 1;
+    revocations.emit('grant');
   });
   if (process.env.E2E_VERBOSE) {
     for (const event of ['server_error', 'authorization.error', 'grant.error', 'userinfo.error']) {
@@ -68,6 +78,18 @@ export async function startUpstream({ callback, accessTtl = 3600 }) {
       client_auth: 'basic',
       scopes: ['openid', 'email', 'profile', 'offline_access'],
       auth_params: { prompt: 'consent' },
+    },
+    /** How often a refresh token was exchanged. */
+    refreshes: () => seen.token.filter((parameters) => parameters.grant_type === 'refresh_token').length,
+    /** Of how many logins all tokens were ended: by a revocation, or because a refresh token came twice. */
+    revoked: () => revoked,
+    /** Resolves once that has happened. */
+    async revocation() {
+      if (revoked === 0) await within(5000, 'a revocation at the upstream', once(revocations, 'grant'));
+    },
+    /** Whether its own API takes this access token. */
+    async accepts(accessToken) {
+      return (await request('GET', `${issuer}/me`, { headers: { authorization: `Bearer ${accessToken}` } })).status === 200;
     },
     /** Every value that must never be stored or logged in the clear. */
     secrets() {

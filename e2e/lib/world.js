@@ -11,25 +11,27 @@ import { startUpstream } from './upstream.js';
 /** The stores that every store-dependent test runs on. */
 export const STORES = ['memory', 'file', 'redis', 'upstash'];
 
-const ACCESS_TOKEN_HEADER = { 'X-Forwarded-Access-Token': '{upstream.access_token}' };
+/** Tells a backend the upstream's token. */
+export const ACCESS_TOKEN_HEADER = { 'X-Forwarded-Access-Token': '{upstream.access_token}' };
 
 /** A world for one `describe`: filled before its tests, taken down after them. */
 export function useWorld(options) {
+  return use(() => startWorld(options));
+}
+
+/** The same for whatever `start` starts. */
+export function use(start) {
   const w = {};
-  before(async () => Object.assign(w, await startWorld(options)));
+  before(async () => Object.assign(w, await start()));
   after(() => w.stop?.());
   return w;
 }
 
 /**
- * Starts everything. `resources` is a list of `[[mcp]]` entries without their backend; `sessions: true` is one whose
- * backend keeps sessions.
- * With `recorded` everything for the gateway passes through `recorder`, which keeps it.
- * `stop` stops in the reverse order; whatever fails to stop fails the test.
+ * What `build` starts, each through the `add` that it is given. `stop` stops in the reverse order; whatever fails to stop
+ * fails the test.
  */
-export async function startWorld({
-  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, recorded = false, top, extra, env, name = `${store}-${auth}`,
-} = {}) {
+export async function together(build) {
   const running = [];
   const add = async (starting) => {
     const one = await starting;
@@ -41,8 +43,23 @@ export async function startWorld({
     for (const one of running.splice(0)) await one.stop().catch((error) => failures.push(error));
     if (failures.length > 0) throw new AggregateError(failures, failures.map((error) => error.message).join('; '));
   };
-
   try {
+    return { ...(await build(add)), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/**
+ * Starts everything. `resources` is a list of `[[mcp]]` entries without their backend; `sessions: true` is one whose
+ * backend keeps sessions.
+ * With `recorded` everything for the gateway passes through `recorder`, which keeps it.
+ */
+export function startWorld({
+  store = 'memory', auth = 'required', resources = [{ path: '/mcp', auth }], accessTtl, recorded = false, top, extra, env, name = `${store}-${auth}`,
+} = {}) {
+  return together(async (add) => {
     const port = await freePort();
     const recorder = recorded ? await add(startRecorder()) : undefined;
     recorder?.forward(port);
@@ -64,9 +81,6 @@ export async function startWorld({
       env,
       name,
     }));
-    return { gateway, upstream, backend, redis, upstash, recorder, stop, mcpUrl: `${gateway.url}/mcp` };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
+    return { gateway, upstream, backend, redis, upstash, recorder, mcpUrl: `${gateway.url}/mcp` };
+  });
 }
