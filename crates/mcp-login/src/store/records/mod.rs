@@ -1,5 +1,6 @@
 //! What is kept, typed: hashing and sealing live here and nowhere else, so every backend has them.
 
+mod account;
 mod approvals;
 mod clients;
 mod grants;
@@ -11,6 +12,7 @@ mod session_key;
 mod survey;
 mod used;
 
+pub(crate) use account::{ACCOUNT_TTL, AccountIdentity, AccountSession};
 pub use approvals::Approval;
 pub use clients::ClientRecord;
 pub(crate) use grants::GRANTS;
