@@ -69,11 +69,13 @@ impl AccountPage<'_> {
     /// The whole page, as HTML.
     #[must_use]
     pub fn render(&self) -> String {
+        let connections: Vec<_> = self.connections.iter().map(ConnectionView::of).collect();
         rendered(&AccountView {
             place: place(self.url),
             url: self.url,
             people: self.people.iter().map(PersonView::of).collect(),
-            connections: self.connections.iter().map(ConnectionView::of).collect(),
+            unverified: connections.iter().any(|connection| connection.mark.warns),
+            connections,
             more: self.more,
             services: self.services.iter().map(ServiceView::of).collect(),
             form_token: self.form_token,
@@ -148,28 +150,23 @@ impl<'a> ConnectionView<'a> {
     }
 }
 
-/// What the program's name is worth.
+/// What the program's name is worth, in the words of the consent page.
+#[derive(Clone, Copy)]
 struct Mark {
     class: &'static str,
+    warns: bool,
     label: &'static str,
 }
 
 impl Mark {
     const fn of(source: Option<ClientSource<'_>>) -> Self {
-        match source {
-            Some(ClientSource::SelfRegistered) => {
-                Self { class: "unverified", label: "Unverified: the name is what it says of itself" }
-            }
-            Some(ClientSource::Document { .. }) => Self { class: "neutral", label: "Program of this site" },
-            Some(ClientSource::Configured) => {
-                Self { class: "known", label: "Set up by whoever runs this server" }
-            }
-            None => Self { class: "neutral", label: "No longer known here" },
-        }
-    }
-
-    fn warns(&self) -> bool {
-        self.class == "unverified"
+        let (class, label) = match source {
+            Some(ClientSource::SelfRegistered) => ("unverified", "Unverified"),
+            Some(ClientSource::Document { .. }) => ("neutral", "Described by its site"),
+            Some(ClientSource::Configured) => ("known", "Known here"),
+            None => ("neutral", "No longer known here"),
+        };
+        Self { class, warns: matches!(source, Some(ClientSource::SelfRegistered)), label }
     }
 }
 
@@ -180,6 +177,7 @@ struct AccountView<'a> {
     url: &'a str,
     people: Vec<PersonView>,
     connections: Vec<ConnectionView<'a>>,
+    unverified: bool,
     more: bool,
     services: Vec<ServiceView<'a>>,
     form_token: Option<&'a str>,

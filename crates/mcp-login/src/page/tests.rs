@@ -330,7 +330,7 @@ fn the_account_page_states_every_fact() {
         "Your connections",
         "Signed in with GitHub as ada@example.com",
         "Claude Code",
-        "Unverified: the name is what it says of itself",
+        "Unverified: the name is what the program says of itself.",
         "https://mcp.example.com/mcp",
         "15 January 2027, 08:00 UTC",
         "mcp:write",
@@ -357,9 +357,9 @@ fn a_connection_is_called_what_is_known_of_it() {
         words(&account(&[Connection { client_name, client_source, ..connection() }]).render())
     };
     let document = called("", Some(ClientSource::Document { host: "claude.ai" }));
-    assert!(document.contains("claude.ai") && document.contains("Program of this site"), "{document}");
+    assert!(document.contains("claude.ai") && document.contains("Described by its site"), "{document}");
     let configured = called("nightly", Some(ClientSource::Configured));
-    assert!(configured.contains("Set up by whoever runs this server") && !configured.contains("Unverified"));
+    assert!(configured.contains("Known here") && !configured.contains("Unverified"));
     assert!(called("", Some(ClientSource::SelfRegistered)).contains("A program that gives no name"));
     let gone = called("", None);
     assert!(gone.contains("A program that is no longer registered") && gone.contains("Disconnect"), "{gone}");
