@@ -141,7 +141,7 @@ impl Clients {
         if let Some(Ok(address)) = self.document(client_id) {
             return Ok(KnownAs::Document(address.host().to_owned()));
         }
-        let registered = self.registered(client_id, now).await?;
+        let registered = self.store.look_at_client(client_id, now).await?;
         Ok(registered.map_or(KnownAs::Gone, |record| KnownAs::Registered(record.client.client_name)))
     }
 }
