@@ -169,8 +169,8 @@ pub struct GrantsFilterArgs {
     /// Only those of this person: the subject, or the e-mail address
     #[arg(long, value_name = "SUBJECT_OR_EMAIL")]
     pub user: Option<String>,
-    /// Only those of this client: its client_id, or the name that it has registered
-    #[arg(long, value_name = "CLIENT_ID_OR_NAME")]
+    /// Only those of this client: its id, or the name that it has registered
+    #[arg(long, value_name = "ID_OR_NAME")]
     pub client: Option<String>,
     /// Only those with this MCP server: its URL, or the path of it
     #[arg(long, value_name = "URL_OR_PATH")]

@@ -15,12 +15,12 @@ use crate::cli::{Failure, GrantsListArgs};
 pub async fn list(args: &GrantsListArgs) -> Result<(), Failure> {
     let named = open(&args.store).await?;
     let now = SystemClock.now();
-    let (mut names, mut listed) = (Names::new(&named.store, now), 0_u64);
+    let (mut clients, mut listed) = (Names::new(&named.store, now), 0_u64);
     let mut rows = Rows::new(args.store.json);
     let walked = named
         .store
         .each_login(now, async |login| {
-            let name = names.of(&login.login.client_id).await?;
+            let name = clients.of(&login.login.client_id).await?;
             if args.filter.fits(&login, name.as_deref()) {
                 rows.add(&login, name.as_deref()).map_err(|_| Trouble::Unread)?;
                 listed = listed.saturating_add(1);

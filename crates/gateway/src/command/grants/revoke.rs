@@ -72,14 +72,14 @@ async fn each(
     act: impl AsyncFn(&GrantId) -> Result<bool, StoreError>,
 ) -> Result<(u64, u64), Failure> {
     let now = SystemClock.now();
-    let (mut names, mut meter) = (Names::new(&named.store, now), Meter::new());
+    let (mut clients, mut meter) = (Names::new(&named.store, now), Meter::new());
     let (mut looked_at, mut done) = (0_u64, 0_u64);
     let walked = named
         .store
         .each_login(now, async |login| {
             looked_at = looked_at.saturating_add(1);
             meter.show("looking", looked_at, None);
-            let name = names.of(&login.login.client_id).await?;
+            let name = clients.of(&login.login.client_id).await?;
             if filter.fits(&login, name.as_deref()) && act(&login.id).await? {
                 done = done.saturating_add(1);
             }
