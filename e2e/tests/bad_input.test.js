@@ -8,7 +8,7 @@ import { Person } from '../lib/person.js';
 import { useWorld } from '../lib/world.js';
 
 const PATHS = [
-  '/', '/mcp', '/lazy', '/register', '/authorize', '/consent', '/callback', '/token', '/revoke', '/introspect', '/account',
+  '/', '/mcp', '/lazy', '/register', '/authorize', '/consent', '/callback', '/token', '/revoke', '/introspect', '/account', '/account/sign-in', '/account/disconnect',
   '/.well-known/oauth-authorization-server', '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp',
   '/.well-known/openid-configuration', '/nothing/here', '/healthz', '/readyz',
 ];

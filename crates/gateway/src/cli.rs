@@ -35,6 +35,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// The services people can sign in to, and what each needs
     Providers(ProvidersArgs),
+    /// Who is connected with what, and ending it
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     /// Look into the store, or move everything to another one
     #[command(subcommand)]
     Store(StoreCommand),
@@ -135,6 +138,83 @@ pub struct CopyArgs {
     pub json: bool,
 }
 
+/// `grants`
+#[derive(Debug, Subcommand)]
+pub enum GrantsCommand {
+    /// List who is connected with what
+    List(GrantsListArgs),
+    /// Tell all that the store has of one
+    Show(GrantsShowArgs),
+    /// End one, or all of a person or a client
+    Revoke(GrantsRevokeArgs),
+}
+
+/// Where the logins are.
+#[derive(Debug, Args)]
+pub struct GrantsStoreArgs {
+    /// The store's URL, or env:NAME for a variable that holds it [default: the configuration's]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// How it is spoken to.
+    #[command(flatten)]
+    pub options: StoreOptionArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which logins are meant: those that fit all that is said.
+#[derive(Debug, Args)]
+pub struct GrantsFilterArgs {
+    /// Only those of this person: the subject, or the e-mail address
+    #[arg(long, value_name = "SUBJECT_OR_EMAIL")]
+    pub user: Option<String>,
+    /// Only those of this client: its id, or the name that it has registered
+    #[arg(long, value_name = "ID_OR_NAME")]
+    pub client: Option<String>,
+    /// Only those with this MCP server: its URL, or the path of it
+    #[arg(long, value_name = "URL_OR_PATH")]
+    pub resource: Option<String>,
+}
+
+/// `grants list`
+#[derive(Debug, Args)]
+pub struct GrantsListArgs {
+    /// Which.
+    #[command(flatten)]
+    pub filter: GrantsFilterArgs,
+    /// Where.
+    #[command(flatten)]
+    pub store: GrantsStoreArgs,
+}
+
+/// `grants show`
+#[derive(Debug, Args)]
+pub struct GrantsShowArgs {
+    /// The id, as `grants list` shows it
+    pub id: String,
+    /// Where.
+    #[command(flatten)]
+    pub store: GrantsStoreArgs,
+}
+
+/// `grants revoke`
+#[derive(Debug, Args)]
+pub struct GrantsRevokeArgs {
+    /// The id, as `grants list` shows it
+    #[arg(conflicts_with_all = ["user", "client", "resource"], required_unless_present_any = ["user", "client", "resource"])]
+    pub id: Option<String>,
+    /// Which.
+    #[command(flatten)]
+    pub filter: GrantsFilterArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Where.
+    #[command(flatten)]
+    pub store: GrantsStoreArgs,
+}
+
 /// How a store is spoken to.
 #[derive(Debug, Args)]
 pub struct StoreOptionArgs {
@@ -220,6 +300,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Providers(args) => command::providers::run(&args),
         Command::Demo(args) => block_on(command::demo::run(args.port, args.data)),
         Command::Serve(args) => block_on(command::serve::run(args)),
+        Command::Grants(GrantsCommand::List(args)) => block_on(command::grants::list(&args)),
+        Command::Grants(GrantsCommand::Show(args)) => block_on(command::grants::show(&args)),
+        Command::Grants(GrantsCommand::Revoke(args)) => block_on(command::grants::revoke(&args)),
         Command::Store(StoreCommand::Check(args)) => block_on(command::store::check(&args)),
         Command::Store(StoreCommand::Stats(args)) => block_on(command::store::stats(&args)),
         Command::Store(StoreCommand::Copy(args)) => block_on(command::store::copy(&args)),

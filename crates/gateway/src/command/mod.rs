@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod demo;
+pub mod grants;
 pub mod providers;
 pub mod serve;
 pub mod store;

@@ -17,4 +17,4 @@ pub(crate) use authenticate::{AuthenticatedClient, AuthenticationError};
 pub(crate) use configured::ConfiguredClients;
 pub(crate) use key_sets::{KeySets, has_usable_key};
 pub(crate) use metadata_document::MetadataDocuments;
-pub(crate) use resolve::{Clients, Found, Origin, ResolveError};
+pub(crate) use resolve::{Clients, Found, KnownAs, Origin, ResolveError};

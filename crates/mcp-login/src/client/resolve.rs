@@ -50,6 +50,19 @@ pub(crate) enum Origin {
     Registered,
 }
 
+/// What a client is called.
+#[derive(Debug, Clone)]
+pub(crate) enum KnownAs {
+    /// By the operator, who may have given it no name.
+    Configured(Option<String>),
+    /// It describes itself at this host.
+    Document(String),
+    /// By itself, if it gave a name.
+    Registered(Option<String>),
+    /// It is no longer known.
+    Gone,
+}
+
 /// Why there is no client.
 #[derive(Debug)]
 pub(crate) enum ResolveError {
@@ -118,5 +131,17 @@ impl Clients {
         }
         let record = self.registered(client_id, asker.now).await?.ok_or(ResolveError::Unknown)?;
         Ok(Found { client: record.client, origin: Origin::Registered })
+    }
+
+    /// What the client of this identifier is called, without a fetch.
+    pub(crate) async fn known_as(&self, client_id: &str, now: Timestamp) -> Result<KnownAs, StoreError> {
+        if let Some(configured) = self.configured.get(client_id) {
+            return Ok(KnownAs::Configured(configured.client.client_name.clone()));
+        }
+        if let Some(Ok(address)) = self.document(client_id) {
+            return Ok(KnownAs::Document(address.host().to_owned()));
+        }
+        let registered = self.store.look_at_client(client_id, now).await?;
+        Ok(registered.map_or(KnownAs::Gone, |record| KnownAs::Registered(record.client.client_name)))
     }
 }

@@ -16,7 +16,8 @@ use mcp_login_core::error::{ErrorCode, OAuthError};
 use serde_json::json;
 
 use super::rate_limit::TooManyRequests;
-use crate::page::{ErrorPage, security_headers};
+use super::sign_in::SignInError;
+use crate::page::{ErrorPage, WayBack, security_headers};
 use crate::store::backend::StoreError;
 use crate::telemetry::log_failure;
 use crate::upstream::{Identity, UpstreamError};
@@ -174,8 +175,8 @@ pub(crate) struct PageError {
     what_to_do: Cow<'static, str>,
     code: &'static str,
     retry_after: Option<HeaderValue>,
-    /// The way back to the program.
-    back: Option<String>,
+    /// Where the person can go from here: what the link says, and where it leads.
+    back: Option<(&'static str, String)>,
 }
 
 impl AuthorizeError {
@@ -201,7 +202,7 @@ impl AuthorizeError {
             status,
             title: "This login is no longer open",
             what_happened: "It was finished before, took too long, or was started in another browser.".into(),
-            what_to_do: "Go back to your program and connect again.".into(),
+            what_to_do: "Go back to where you began it, and begin again.".into(),
             code: "invalid_request",
             retry_after: None,
             back: None,
@@ -242,7 +243,44 @@ impl AuthorizeError {
             what_to_do: format!("Ask {whom}, or connect again with another account.").into(),
             code: error.code.as_str(),
             retry_after: None,
-            back: Some(to.error(&error)),
+            back: Some(("Back to the program", to.error(&error))),
+        })
+    }
+
+    /// A form of the account page that does not come from it, or not from this session of it. `account` is its address.
+    pub(super) fn foreign_form(account: String) -> Self {
+        Self::Page(PageError {
+            status: StatusCode::FORBIDDEN,
+            title: "Nothing was changed",
+            what_happened: "The page that this came from was open too long, is of an earlier sign-in, or is not one of this server.".into(),
+            what_to_do: "Open your connections and do it again there.".into(),
+            code: "access_denied",
+            retry_after: None,
+            back: Some(("Your connections", account)),
+        })
+    }
+
+    /// Somebody came back from the sign-in service to the account page, and nobody knows who it is.
+    pub(super) fn not_signed_in(failure: &SignInError, account: String) -> Self {
+        let (what_happened, wait) = match failure {
+            SignInError::Upstream(UpstreamError::Unavailable { retry_after, .. }) => {
+                ("The sign-in service does not answer right now.", Some(*retry_after))
+            }
+            SignInError::NoCode | SignInError::Upstream(UpstreamError::Untrusted(_)) => {
+                ("The answer of the sign-in service does not belong to what was started here.", None)
+            }
+            _ => ("The sign-in service refused the sign-in.", None),
+        };
+        Self::Page(PageError {
+            status: wait.map_or(StatusCode::BAD_REQUEST, |_| StatusCode::SERVICE_UNAVAILABLE),
+            title: "You are not signed in",
+            what_happened: what_happened.into(),
+            what_to_do:
+                "Wait a moment and sign in again. If that does not help, tell whoever runs this server."
+                    .into(),
+            code: wait.map_or("access_denied", |_| "temporarily_unavailable"),
+            retry_after: wait.map(retry_after),
+            back: Some(("Your connections", account)),
         })
     }
 
@@ -325,7 +363,7 @@ impl IntoResponse for AuthorizeError {
             what_to_do: &page.what_to_do,
             code: page.code,
             request_id: None,
-            back: page.back.as_deref(),
+            back: page.back.as_ref().map(|(label, url)| WayBack { label, url }),
         };
         let mut response = (page.status, security_headers(&[]), body.render()).into_response();
         if let Some(wait) = page.retry_after {

@@ -17,7 +17,7 @@ use super::AuthorizationServer;
 use super::answer::{AuthorizeError, Body};
 use super::cookie::Cookie;
 use super::rate_limit::{ClientNetwork, TooManyRequests};
-use super::session::{Departure, REQUEST_LABEL};
+use super::session::{Departure, Purpose, REQUEST_LABEL, form_sources};
 use crate::client::{Asker, Found, Origin, ResolveError};
 use crate::page::{ClientSource, ConsentPage, RedirectTarget, ScopeLine, security_headers};
 use crate::store::backend::StoreError;
@@ -55,7 +55,8 @@ async fn authorize(
         && is_approved(server, headers, &browser, &checked).await?
     {
         let grant = GrantId::new(server.now());
-        return Departure::prepare(server, &grant, checked.request).await?.insert(server, &grant).await;
+        let purpose = Purpose::Request(Box::new(checked.request));
+        return Departure::prepare(server, &grant, purpose).await?.insert(server, &grant).await;
     }
     show_page(server, &found, checked.request).await
 }
@@ -189,17 +190,9 @@ async fn show_page(
     Ok(response)
 }
 
-/// Where the form may lead. Browsers hold `form-action` against the whole chain of redirects after the form: through
-/// the upstream, which may sign people in at hosts of its own that nobody can list (hence `https:`), back to us, and
-/// on to the client.
+/// Where the form may lead: to the upstream, back to us, and on to the client.
 fn form_action(upstream: &Upstream, redirect_uri: &url::Url) -> Vec<String> {
-    let mut sources = vec!["'self'".to_owned(), "https:".to_owned()];
-    sources.extend(upstream.authorization_origin().filter(|origin| origin.starts_with("http:")));
-    // An issuer whose endpoints are discovered; plain http is for loopback only.
-    let issuer = upstream.provider().issuer.as_deref();
-    let issuer =
-        issuer.and_then(|issuer| url::Url::parse(issuer).ok()).filter(|issuer| issuer.scheme() == "http");
-    sources.extend(issuer.map(|issuer| issuer.origin().ascii_serialization()));
+    let mut sources = form_sources(upstream);
     sources.extend(match redirect_uri.scheme() {
         "https" => None,
         // CSP has no way to write an IPv6 address (CSP 3 §2.3.1).

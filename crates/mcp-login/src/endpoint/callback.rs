@@ -1,7 +1,6 @@
-//! `GET /callback`: the person comes back from the upstream, and the client gets its code.
+//! `GET /callback`: the person comes back from the upstream, and the client gets its code, or they their account page.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
@@ -10,20 +9,20 @@ use axum::response::{IntoResponse, Response};
 use mcp_login_core::Secret;
 use mcp_login_core::authorize::AuthorizationRequest;
 use mcp_login_core::error::{ErrorCode, OAuthError};
-use mcp_login_core::grant::{CodeIssued, Grant, Login as GrantLogin, User};
+use mcp_login_core::grant::{CodeIssued, Grant, Login as GrantLogin};
 use mcp_login_core::params::Params;
 
-use super::AuthorizationServer;
 use super::answer::{AuthorizeError, see_other};
 use super::cookie::Cookie;
-use super::session::{SESSION_LABEL, Session, claim};
+use super::session::{Purpose, SESSION_LABEL, Session, claim};
+use super::sign_in::{SignInError, finish_sign_in, user};
+use super::{AuthorizationServer, account};
 use crate::store::backend::{StoreError, Swap, Version};
-use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind, PersonKey, UPSTREAM_TOKENS_LABEL};
+use crate::store::records::{
+    CLAIMS_LABEL, DataKey, GrantId, Handle, HandleKind, PersonKey, UPSTREAM_TOKENS_LABEL,
+};
 use crate::telemetry::log_failure;
-use crate::upstream::{Callback, Exchange, Login, UpstreamError};
-
-/// How long the upstream may take for all that it is asked: less than a request may.
-const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(45);
+use crate::upstream::{Login, SignIn, UpstreamError};
 
 /// The authorization response of the upstream (RFC 6749 §4.1.2).
 pub(crate) async fn get(
@@ -36,14 +35,21 @@ pub(crate) async fn get(
     let query = Params::parse(query.unwrap_or_default().as_bytes());
     let query = query.map_err(|error| AuthorizeError::bad_request(&error))?;
     let returned = check(&server, &headers, &name, &query).await?;
-    let request = &returned.session.request;
-    let mut response = match finish(&server, &returned, &query).await {
-        Ok(code) => {
-            remember(&server, &headers, request).await;
-            see_other(&server.response_to(request).success(code.expose_secret()))
+    let login = finish_sign_in(&server, returned.sign_in, &returned.session, &query).await;
+    let answered = match &returned.session.purpose {
+        Purpose::Request(request) => match finish(&server, &returned, request, login).await {
+            Ok(code) => {
+                remember(&server, &headers, request).await;
+                Ok(see_other(&server.response_to(request).success(code.expose_secret())))
+            }
+            Err(error) => Err(error),
+        },
+        Purpose::Account { .. } => {
+            end(&server, returned.state.grant()).await;
+            account::come_back(&server, &headers, returned.sign_in, login).await
         }
-        Err(error) => error.into_response(),
     };
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     Cookie::session(server.is_https(), returned.state.grant(), server.lifetimes.session).clear(&mut response);
     Ok(response)
 }
@@ -77,21 +83,29 @@ async fn remember(server: &AuthorizationServer, headers: &HeaderMap, request: &A
     }
 }
 
+/// Takes out what was claimed for a sign-in that leads to no code. Should it stay, it ends by itself.
+async fn end(server: &AuthorizationServer, grant: &GrantId) {
+    if let Err(error) = server.store.end_grant(grant, server.now()).await {
+        log_failure(&error);
+    }
+}
+
 /// The login that a callback belongs to, claimed.
-struct Return {
+struct Return<'a> {
     state: Handle,
     session: Session,
+    sign_in: &'a SignIn,
     claimed: Version,
 }
 
 /// That this is the login that was started here, in the browser that consented to it, for the first time. It is claimed
 /// before the upstream is asked, so of one callback sent twice only one goes on.
-async fn check(
-    server: &AuthorizationServer,
+async fn check<'a>(
+    server: &'a AuthorizationServer,
     headers: &HeaderMap,
     name: &str,
     query: &Params,
-) -> Result<Return, AuthorizeError> {
+) -> Result<Return<'a>, AuthorizeError> {
     let not_open = || AuthorizeError::stale(StatusCode::BAD_REQUEST);
     let presented = query.one("state").ok().flatten();
     let state = presented.and_then(|state| Handle::parse(HandleKind::State, state)).ok_or_else(not_open)?;
@@ -103,104 +117,55 @@ async fn check(
         return Err(not_open());
     }
     let session: Session = state.open(SESSION_LABEL, &approved.session_data)?;
-    if server.sign_ins.of(&session.request.resource).name != name {
-        // It was started at another service.
-        return Err(not_open());
-    }
+    // One that was started at another service is not this one.
+    let sign_in = session.purpose.sign_in(server).filter(|sign_in| sign_in.name == name);
+    let sign_in = sign_in.ok_or_else(not_open)?;
     let claimed = claim(server, state.grant(), found.version).await?.ok_or_else(not_open)?;
-    Ok(Return { state, session, claimed })
+    Ok(Return { state, session, sign_in, claimed })
 }
 
 /// The code for the client.
 async fn finish(
     server: &AuthorizationServer,
-    returned: &Return,
-    query: &Params,
+    returned: &Return<'_>,
+    request: &AuthorizationRequest,
+    login: Result<Login, SignInError>,
 ) -> Result<Secret, AuthorizeError> {
-    let session = &returned.session;
     let refuse = |code, description: &'static str| {
-        AuthorizeError::redirect(server.response_to(&session.request), &OAuthError::new(code, description))
+        AuthorizeError::redirect(server.response_to(request), &OAuthError::new(code, description))
     };
-    let unavailable =
-        || refuse(ErrorCode::TemporarilyUnavailable, "the sign-in service is not available right now");
-    let login = match tokio::time::timeout(UPSTREAM_TIMEOUT, sign_in(server, session, query)).await {
-        Ok(Ok(login)) => login,
-        Ok(Err(failure)) => {
-            log_failure(&failure);
-            return Err(match failure {
-                SignInError::Cancelled => refuse(ErrorCode::AccessDenied, "the sign-in was cancelled"),
-                SignInError::NoCode => AuthorizeError::stale(StatusCode::BAD_REQUEST),
-                SignInError::Upstream(UpstreamError::Untrusted(_)) => AuthorizeError::untrusted(),
-                SignInError::Upstream(UpstreamError::Unavailable { .. }) => unavailable(),
-                SignInError::Refused | SignInError::Upstream(_) => {
-                    refuse(ErrorCode::ServerError, "the sign-in service refused the login")
-                }
-            });
+    let login = login.map_err(|failure| {
+        log_failure(&failure);
+        match failure {
+            SignInError::Cancelled => refuse(ErrorCode::AccessDenied, "the sign-in was cancelled"),
+            SignInError::NoCode => AuthorizeError::stale(StatusCode::BAD_REQUEST),
+            SignInError::Upstream(UpstreamError::Untrusted(_)) => AuthorizeError::untrusted(),
+            SignInError::Upstream(UpstreamError::Unavailable { .. }) => {
+                let description = "the sign-in service is not available right now";
+                refuse(ErrorCode::TemporarilyUnavailable, description)
+            }
+            SignInError::Refused | SignInError::Upstream(_) => {
+                refuse(ErrorCode::ServerError, "the sign-in service refused the login")
+            }
         }
-        Err(_) => return Err(unavailable()),
-    };
+    })?;
     if !server.access.admits(&login.identity) {
         tracing::info!(subject = login.identity.subject, "a person who is not on the list tried to log in");
-        let service = server.sign_ins.of(&session.request.resource).upstream.display_name();
-        let (to, contact) = (server.response_to(&session.request), server.access.contact.as_deref());
+        let service = returned.sign_in.upstream.display_name();
+        let (to, contact) = (server.response_to(request), server.access.contact.as_deref());
         return Err(AuthorizeError::not_admitted(to, service, &login.identity, contact));
     }
-    Ok(issue_code(server, returned, login).await?)
-}
-
-/// Why nobody has signed in.
-#[derive(Debug, thiserror::Error)]
-enum SignInError {
-    #[error("the person did not sign in")]
-    Cancelled,
-    #[error("the upstream answered with an error")]
-    Refused,
-    #[error("the callback has neither code nor error")]
-    NoCode,
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-}
-
-/// What the upstream says of the person. Whose answer it is comes first, also when it is a refusal (RFC 9207 §2.4).
-async fn sign_in(
-    server: &AuthorizationServer,
-    session: &Session,
-    query: &Params,
-) -> Result<Login, SignInError> {
-    let (now, sign_in) = (server.now(), server.sign_ins.of(&session.request.resource));
-    // Given twice it is nobody's.
-    let iss = query.one("iss").unwrap_or(Some(""));
-    sign_in.upstream.check_callback(iss, now).await?;
-    match query.one("error") {
-        Ok(None) => {}
-        Ok(Some("access_denied")) => return Err(SignInError::Cancelled),
-        Ok(Some("temporarily_unavailable")) => {
-            let reason = "it says so itself";
-            return Err(UpstreamError::Unavailable { retry_after: None, reason, source: None }.into());
-        }
-        _ => return Err(SignInError::Refused),
-    }
-    let Ok(Some(code)) = query.one("code") else { return Err(SignInError::NoCode) };
-    let parameters: Vec<_> = query.pairs().collect();
-    let exchange = Exchange {
-        code: &code.into(),
-        iss,
-        callback: Callback(&parameters),
-        redirect_uri: &sign_in.callback,
-        code_verifier: &session.code_verifier,
-        nonce: &session.nonce,
-        now,
-    };
-    Ok(sign_in.upstream.exchange(exchange).await?)
+    Ok(issue_code(server, returned, request, login).await?)
 }
 
 /// The grant goes on under its own id, with a data key of its own.
 async fn issue_code(
     server: &AuthorizationServer,
-    returned: &Return,
+    returned: &Return<'_>,
+    request: &AuthorizationRequest,
     login: Login,
 ) -> Result<Secret, StoreError> {
-    let (grant, request, now) = (returned.state.grant(), &returned.session.request, server.now());
+    let (grant, now) = (returned.state.grant(), server.now());
     let (code, key) = (Handle::new(HandleKind::Code, grant), DataKey::new());
     let Login { tokens, identity } = login;
     let subject = identity.subject.clone();
@@ -213,12 +178,7 @@ async fn issue_code(
             upstream_tokens: Some(key.seal(grant, UPSTREAM_TOKENS_LABEL, &tokens)?),
             upstream_ended: false,
             confidential: request.confidential,
-            user: User {
-                subject: identity.subject,
-                email: identity.email,
-                name: identity.name,
-                preferred_username: identity.preferred_username,
-            },
+            user: user(identity),
             logged_in_at: now,
         },
         code: code.hash(),
@@ -233,7 +193,7 @@ async fn issue_code(
         Swap::Done(_) => {}
         Swap::Conflict | Swap::Missing => return Err(StoreError::Damaged("a claimed grant was changed")),
     }
-    let person = PersonKey::new(&server.sign_ins.of(&request.resource).name, &subject);
+    let person = PersonKey::new(&returned.sign_in.name, &subject);
     // Without it the login is good all the same, and not on the list of the person's connections.
     if let Err(error) = server.store.remember_login(&person, grant, now).await {
         log_failure(&error);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use mcp_login_core::authorize::AuthorizationRequest;
@@ -14,7 +13,8 @@ use mcp_login_core::params::Params;
 use super::AuthorizationServer;
 use super::answer::{AuthorizeError, Body, see_other};
 use super::cookie::Cookie;
-use super::session::{Departure, REQUEST_LABEL, claim};
+use super::origin::is_ours;
+use super::session::{Departure, Purpose, REQUEST_LABEL, claim};
 use crate::store::backend::Version;
 use crate::store::records::{BrowserSecret, Handle, HandleKind};
 
@@ -49,7 +49,9 @@ async fn check(
     form: &Params,
 ) -> Result<Answered, AuthorizeError> {
     let foreign = || AuthorizeError::stale(StatusCode::FORBIDDEN);
-    check_origin(server, headers)?;
+    if !is_ours(server, headers) {
+        return Err(foreign());
+    }
     let token = form.one("consent_token").ok().flatten();
     let token = token.and_then(|token| Handle::parse(HandleKind::Consent, token)).ok_or_else(foreign)?;
     let shown_to = consent_cookie(server, &token).read(headers).ok_or_else(foreign)?;
@@ -67,21 +69,11 @@ fn consent_cookie(server: &AuthorizationServer, token: &Handle) -> Cookie {
     Cookie::consent(server.is_https(), token.grant(), server.lifetimes.session)
 }
 
-/// Browsers name the origin of every form that is posted. The page's referrer policy lets them name ours; one that
-/// names another, or hides it, is refused. Nothing but a browser leaves it out.
-fn check_origin(server: &AuthorizationServer, headers: &HeaderMap) -> Result<(), AuthorizeError> {
-    let ours = |origin: &axum::http::HeaderValue| origin.as_bytes() == server.origin.as_bytes();
-    if headers.get_all(ORIGIN).iter().all(ours) {
-        Ok(())
-    } else {
-        Err(AuthorizeError::stale(StatusCode::FORBIDDEN))
-    }
-}
-
 async fn allow(server: &AuthorizationServer, answered: Answered) -> Result<Response, AuthorizeError> {
     let Answered { token, page, request, browser } = answered;
     let remember = request.redirect_uri.is_website();
-    let departure = Departure::prepare(server, token.grant(), request).await?;
+    let purpose = Purpose::Request(Box::new(request));
+    let departure = Departure::prepare(server, token.grant(), purpose).await?;
     let response = departure.replace(server, token.grant(), page).await?;
     let mut response = response.ok_or_else(|| AuthorizeError::stale(StatusCode::FORBIDDEN))?;
     consent_cookie(server, &token).clear(&mut response);

@@ -3,7 +3,8 @@
 //! *consent* is set with the page: only the browser that was shown it can answer it. *session* is set when the person
 //! has consented, never earlier: only the browser that has it may come back from the upstream. Each login has its own of
 //! both, so that several at once do not disturb each other. *browser* is set with the first consent, and what a browser
-//! has approved is remembered under it.
+//! has approved is remembered under it. *account* is set when a person has signed in to see their connections, anew each
+//! time.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 
-use crate::store::records::{BrowserSecret, GrantId};
+use crate::store::records::{ACCOUNT_TTL, BrowserSecret, GrantId};
 
 /// As long as approvals are remembered.
 const BROWSER_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -33,6 +34,10 @@ impl Cookie {
 
     pub(super) fn browser(https: bool) -> Self {
         Self::new(https, "browser", BROWSER_TTL)
+    }
+
+    pub(super) fn account(https: bool) -> Self {
+        Self::new(https, "account", ACCOUNT_TTL)
     }
 
     pub(super) fn session(https: bool, grant: &GrantId, max_age: Duration) -> Self {

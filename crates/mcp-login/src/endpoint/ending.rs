@@ -22,24 +22,33 @@ pub(super) async fn end_login(
     let tokens = key.zip(login.upstream_tokens.as_ref());
     let tokens = tokens.and_then(|(key, sealed)| key.open(grant, UPSTREAM_TOKENS_LABEL, sealed).ok());
     if let Some(tokens) = tokens {
-        let (server, resource) = (Arc::clone(server), login.resource.clone());
-        let subject = login.user.subject.clone();
-        tokio::spawn(async move { revoke(&server, &resource, &subject, &tokens).await });
+        discard(server, &server.sign_ins.of(&login.resource).name, &login.user.subject, tokens);
     }
     Ok(ended)
 }
 
+/// Ends tokens of the service of this name that nobody keeps. Nobody waits for it.
+pub(super) fn discard(
+    server: &Arc<AuthorizationServer>,
+    upstream: &str,
+    subject: &str,
+    tokens: UpstreamTokens,
+) {
+    let (server, upstream, subject) = (Arc::clone(server), upstream.to_owned(), subject.to_owned());
+    tokio::spawn(async move { revoke(&server, &upstream, &subject, &tokens).await });
+}
+
 /// Many services end everything that a person has given this client when one token is revoked (RFC 7009 §2.1 lets them), so
 /// as long as the person has another login here the tokens are left to end by themselves.
-async fn revoke(server: &AuthorizationServer, resource: &str, subject: &str, tokens: &UpstreamTokens) {
-    let (sign_in, now) = (server.sign_ins.of(resource), server.now());
+async fn revoke(server: &AuthorizationServer, upstream: &str, subject: &str, tokens: &UpstreamTokens) {
+    let (Some(sign_in), now) = (server.sign_ins.named(upstream), server.now()) else { return };
     match server.store.logins_of(&PersonKey::new(&sign_in.name, subject), now).await {
         Ok(others) if others.is_empty() => {}
         Ok(_) => return,
         Err(error) => return log_failure(&error),
     }
     match sign_in.upstream.revoke(tokens, subject, now).await {
-        Ok(true) => tracing::info!("the tokens of an ended login were revoked at the service"),
+        Ok(true) => tracing::info!("tokens that nobody needs any more were revoked at the service"),
         Ok(false) => {}
         Err(error) => log_failure(&error),
     }

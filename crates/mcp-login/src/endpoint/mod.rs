@@ -1,5 +1,6 @@
 //! The endpoints of the authorization server, one file each.
 
+pub(crate) mod account;
 pub(crate) mod answer;
 mod authenticated;
 pub(crate) mod authorize;
@@ -9,10 +10,12 @@ mod cookie;
 mod ending;
 pub(crate) mod introspect;
 pub(crate) mod metadata;
+mod origin;
 pub(crate) mod rate_limit;
 pub(crate) mod register;
 pub(crate) mod revoke;
 mod session;
+mod sign_in;
 pub(crate) mod token;
 
 use std::sync::Arc;

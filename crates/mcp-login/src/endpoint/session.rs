@@ -1,7 +1,8 @@
-//! From the person's yes to the upstream: the step that the consent page and a remembered approval share.
+//! To the upstream: the step that the consent page, a remembered approval and the account page share.
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use mcp_login_core::Secret;
 use mcp_login_core::authorize::AuthorizationRequest;
@@ -14,6 +15,7 @@ use super::answer::{AuthorizeError, see_other};
 use super::cookie::Cookie;
 use crate::store::backend::{StoreError, Swap, Version};
 use crate::store::records::{BrowserSecret, GrantId, Handle, HandleKind, OpenError, random_secret};
+use crate::upstream::{SignIn, Upstream};
 
 /// What the request is sealed under while the page is shown.
 pub(super) const REQUEST_LABEL: &str = "authorization request";
@@ -40,15 +42,52 @@ pub(super) async fn claim(
 /// What has to be remembered while the person is at the upstream.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Session {
-    /// The client's request.
-    pub(super) request: AuthorizationRequest,
+    #[serde(flatten)]
+    pub(super) purpose: Purpose,
     /// Our own verifier: a second PKCE pair, between the upstream and us.
     pub(super) code_verifier: Secret,
     /// What the upstream's id token has to repeat.
     pub(super) nonce: Secret,
 }
 
-/// An approved login on its way to the upstream.
+/// Why somebody signs in.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Purpose {
+    /// A client has asked for it, with this request.
+    Request(Box<AuthorizationRequest>),
+    /// They want to see what is connected in their name.
+    Account {
+        /// The name of the service.
+        upstream: String,
+    },
+}
+
+impl Purpose {
+    /// The service where they do; `None` when it is no longer one of ours.
+    pub(super) fn sign_in<'a>(&self, server: &'a AuthorizationServer) -> Option<&'a SignIn> {
+        match self {
+            Self::Request(request) => Some(server.sign_ins.of(&request.resource)),
+            Self::Account { upstream } => server.sign_ins.named(upstream),
+        }
+    }
+}
+
+/// Where a form may lead that sends a person to this service. Browsers hold `form-action` against the whole chain of
+/// redirects after the form: through the service, which may sign people in at hosts of its own that nobody can list
+/// (hence `https:`), and back to us.
+pub(super) fn form_sources(upstream: &Upstream) -> Vec<String> {
+    let mut sources = vec!["'self'".to_owned(), "https:".to_owned()];
+    sources.extend(upstream.authorization_origin().filter(|origin| origin.starts_with("http:")));
+    // An issuer whose endpoints are discovered; plain http is for loopback only.
+    let issuer = upstream.provider().issuer.as_deref();
+    let issuer =
+        issuer.and_then(|issuer| url::Url::parse(issuer).ok()).filter(|issuer| issuer.scheme() == "http");
+    sources.extend(issuer.map(|issuer| issuer.origin().ascii_serialization()));
+    sources
+}
+
+/// Somebody on their way to the upstream.
 pub(super) struct Departure {
     approved: Approved,
     location: String,
@@ -67,13 +106,14 @@ impl Departure {
     pub(super) async fn prepare(
         server: &AuthorizationServer,
         grant: &GrantId,
-        request: AuthorizationRequest,
+        purpose: Purpose,
     ) -> Result<Self, AuthorizeError> {
         let now = server.now();
+        let sign_in =
+            purpose.sign_in(server).ok_or_else(|| AuthorizeError::stale(StatusCode::BAD_REQUEST))?;
         let state = Handle::new(HandleKind::State, grant);
-        let session = Session { request, code_verifier: random_secret(), nonce: random_secret() };
+        let session = Session { purpose, code_verifier: random_secret(), nonce: random_secret() };
         let challenge = CodeChallenge::of(session.code_verifier.expose_secret());
-        let sign_in = server.sign_ins.of(&session.request.resource);
         let location = sign_in
             .upstream
             .authorization_url(&sign_in.callback, &state.to_secret(), &session.nonce, challenge.as_str(), now)
@@ -121,5 +161,30 @@ impl Departure {
         Cookie::session(server.is_https(), grant, server.lifetimes.session)
             .set(&mut response, &self.session_cookie);
         response
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What an earlier version has sealed while somebody was at the upstream.
+    #[test]
+    fn a_login_that_began_before_there_was_an_account_page_goes_on() {
+        let request = json!({
+            "client_id": "c", "redirect_uri": "https://client.example/cb", "state": null, "scope": "mcp",
+            "resource": "https://mcp.example.com/mcp", "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        });
+        let written = json!({"request": request, "code_verifier": "v", "nonce": "n"});
+        let session: Session = serde_json::from_value(written).unwrap();
+        assert!(matches!(&session.purpose, Purpose::Request(request) if request.client_id == "c"));
+        let again: Session = serde_json::from_value(serde_json::to_value(&session).unwrap()).unwrap();
+        assert_eq!(again.code_verifier, session.code_verifier);
+        let account = json!({"account": {"upstream": "a"}, "code_verifier": "v", "nonce": "n"});
+        let session: Session = serde_json::from_value(account).unwrap();
+        assert!(matches!(&session.purpose, Purpose::Account { upstream } if upstream == "a"));
     }
 }

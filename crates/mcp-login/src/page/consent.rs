@@ -9,9 +9,9 @@ use super::untrusted::Shown;
 use super::{rendered, shown};
 
 /// The longest client name that is shown whole, in characters.
-const MAX_NAME: usize = 64;
+pub(super) const MAX_NAME: usize = 64;
 /// The longest address that is shown whole, in characters.
-const MAX_ADDRESS: usize = 200;
+pub(super) const MAX_ADDRESS: usize = 200;
 /// The longest host that is shown whole, in characters.
 const MAX_HOST: usize = 80;
 
@@ -123,7 +123,7 @@ impl ConsentPage<'_> {
 }
 
 /// A host that is too long loses its front: whose it is stands at the end.
-fn host(text: &str) -> String {
+pub(super) fn host(text: &str) -> String {
     let whole = shown(text, 2000).text;
     match whole.char_indices().rev().nth(MAX_HOST) {
         Some((cut, c)) => format!("…{}", &whole[cut + c.len_utf8()..]),
@@ -132,13 +132,13 @@ fn host(text: &str) -> String {
 }
 
 /// The host of the resource, for the small line above the title.
-fn place(resource: &str) -> String {
+pub(super) fn place(resource: &str) -> String {
     let url = Url::parse(resource).ok();
     host(url.as_ref().map_or(resource, |url| &url[url::Position::BeforeHost..url::Position::AfterPort]))
 }
 
 /// A letter to stand where a logo would: logos are not fetched, they would tell a stranger who is logging in.
-fn initial(name: &str) -> String {
+pub(super) fn initial(name: &str) -> String {
     name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "?".to_owned(), |c| c.to_uppercase().collect())
 }
 

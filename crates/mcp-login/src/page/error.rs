@@ -19,8 +19,17 @@ pub struct ErrorPage<'a> {
     pub code: &'a str,
     /// The `X-Request-Id`, by which the operator finds the log lines.
     pub request_id: Option<&'a str>,
-    /// Where the way back to the program leads, once it is known to be safe.
-    pub back: Option<&'a str>,
+    /// Where the person can go from here, once that is known to be safe.
+    pub back: Option<WayBack<'a>>,
+}
+
+/// A link away from the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WayBack<'a> {
+    /// What it says.
+    pub label: &'a str,
+    /// Where it leads.
+    pub url: &'a str,
 }
 
 impl ErrorPage<'_> {
@@ -40,19 +49,19 @@ impl ErrorPage<'_> {
             what_to_do: shown(self.what_to_do, 600).text,
             code: shown(self.code, 60).text,
             request_id: self.request_id.map(|id| shown(id, 80).text),
-            back: self.back.map(str::to_owned),
+            back: self.back,
         })
     }
 }
 
 #[derive(Template)]
 #[template(path = "error.html")]
-struct ErrorView {
+struct ErrorView<'a> {
     standing: &'static str,
     title: String,
     what_happened: String,
     what_to_do: String,
     code: String,
     request_id: Option<String>,
-    back: Option<String>,
+    back: Option<WayBack<'a>>,
 }

@@ -4,9 +4,11 @@
 //! hostile: a client's name is what the client says of itself (RFC 7591 §5), so it is cleaned of what could disguise
 //! the rest of the page, cut to a length, isolated in a `<bdi>` and escaped.
 
+mod account;
 mod consent;
 mod error;
 mod headers;
+mod moment;
 mod untrusted;
 
 #[cfg(test)]
@@ -18,9 +20,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+pub use account::{AccountPage, Connection, Service, SignedIn};
 pub use consent::{ClientSource, ConsentPage, RedirectTarget, ScopeLine};
-pub use error::ErrorPage;
+pub use error::{ErrorPage, WayBack};
 pub use headers::{REFERRER_POLICY, content_security_policy, security_headers};
+pub use moment::Moment;
 pub use untrusted::{Shown, shown};
 
 /// The text of the `<style>` element of every page, byte for byte.

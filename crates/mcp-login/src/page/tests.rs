@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use mcp_login_core::Timestamp;
 use url::Url;
 
 use super::*;
@@ -30,6 +31,29 @@ fn error() -> ErrorPage<'static> {
         code: "invalid_request",
         request_id: Some("019b2c5e-77aa"),
         back: None,
+    }
+}
+
+fn connection() -> Connection<'static> {
+    Connection {
+        id: "0123",
+        client_name: "Claude Code",
+        client_source: Some(ClientSource::SelfRegistered),
+        resource: "https://mcp.example.com/mcp",
+        since: Timestamp::from_millis(1_800_000_000_000),
+        scopes: &["mcp", "mcp:write"],
+        person: None,
+    }
+}
+
+fn account<'a>(connections: &'a [Connection<'a>]) -> AccountPage<'a> {
+    AccountPage {
+        url: "https://mcp.example.com/account",
+        people: &[SignedIn { service: "GitHub", account: "ada@example.com" }],
+        connections,
+        more: false,
+        services: &[],
+        form_token: Some("ft_abc123"),
     }
 }
 
@@ -143,11 +167,34 @@ fn hostile_text_stays_text() {
         what_to_do: hostile,
         code: hostile,
         request_id: Some(hostile),
-        back: None,
+        back: Some(WayBack { label: hostile, url: hostile }),
         ..error()
     }
     .render();
-    for page in [consent, error] {
+    let person = SignedIn { service: hostile, account: hostile };
+    let services = [Service { id: hostile, name: hostile }];
+    let hostile_scopes = [hostile];
+    let known = [ClientSource::Document { host: hostile }, ClientSource::SelfRegistered].map(Some);
+    let connections = [None, known[0], known[1]].map(|client_source| Connection {
+        id: hostile,
+        client_name: hostile,
+        client_source,
+        resource: hostile,
+        scopes: &hostile_scopes,
+        person: Some(person),
+        ..connection()
+    });
+    let people = [person];
+    let account = AccountPage {
+        url: hostile,
+        people: &people,
+        connections: &connections,
+        more: true,
+        services: &services,
+        form_token: Some(hostile),
+    };
+    let nobody = AccountPage { people: &[], form_token: None, ..account };
+    for page in [consent, error, account.render(), nobody.render()] {
         for tag in ["<script", "<img"] {
             assert!(!page.contains(tag), "{page}");
         }
@@ -242,7 +289,7 @@ fn style_in(page: &str) -> &str {
 
 #[test]
 fn the_hash_is_that_of_the_style_in_the_page() {
-    for page in [consent().render(), error().render()] {
+    for page in [consent().render(), error().render(), account(&[connection()]).render()] {
         assert_eq!(style_hash_of(style_in(&page)), style_hash());
         assert!(!page.contains(" style="), "a style attribute is not covered by the hash");
         assert!(
@@ -273,4 +320,62 @@ fn every_page_comes_with_its_headers() {
     assert_eq!(headers["referrer-policy"], "same-origin");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+}
+
+#[test]
+fn the_account_page_states_every_fact() {
+    let page = account(&[connection()]).render();
+    let words = words(&page);
+    for fact in [
+        "Your connections",
+        "Signed in with GitHub as ada@example.com",
+        "Claude Code",
+        "Unverified: the name is what the program says of itself.",
+        "https://mcp.example.com/mcp",
+        "15 January 2027, 08:00 UTC",
+        "mcp:write",
+        "Disconnect",
+        "Sign out",
+    ] {
+        assert!(words.contains(fact), "{fact} is missing in {words}");
+    }
+    for markup in [
+        r#"<form method="post" action="https://mcp.example.com/account/disconnect">"#,
+        r#"<input type="hidden" name="form_token" value="ft_abc123">"#,
+        r#"name="connection" value="0123""#,
+        r#"<time datetime="2027-01-15T08:00Z">"#,
+    ] {
+        assert!(page.contains(markup), "{markup} is missing in {page}");
+    }
+    assert!(!words.contains("There are more") && !words.contains("In the name of"));
+    assert!(!page.contains("/sign-in"), "there is no other service");
+}
+
+#[test]
+fn a_connection_is_called_what_is_known_of_it() {
+    let called = |client_name, client_source| {
+        words(&account(&[Connection { client_name, client_source, ..connection() }]).render())
+    };
+    let document = called("", Some(ClientSource::Document { host: "claude.ai" }));
+    assert!(document.contains("claude.ai") && document.contains("Described by its site"), "{document}");
+    let configured = called("nightly", Some(ClientSource::Configured));
+    assert!(configured.contains("Known here") && !configured.contains("Unverified"));
+    assert!(called("", Some(ClientSource::SelfRegistered)).contains("A program that gives no name"));
+    let gone = called("", None);
+    assert!(gone.contains("A program that is no longer registered") && gone.contains("Disconnect"), "{gone}");
+}
+
+#[test]
+fn nothing_nobody_and_too_much_have_words() {
+    assert!(words(&account(&[]).render()).contains("No program is connected in your name."));
+    let services = [Service { id: "", name: "GitHub" }, Service { id: "mail", name: "Mail" }];
+    let nobody = AccountPage { people: &[], form_token: None, services: &services, ..account(&[]) };
+    let (page, words_of_nobody) = (nobody.render(), words(&nobody.render()));
+    for fact in ["which programs are connected", "Sign in with GitHub", "Sign in with Mail"] {
+        assert!(words_of_nobody.contains(fact), "{fact} is missing in {words_of_nobody}");
+    }
+    assert!(page.contains(r#"name="upstream" value="mail""#) && !page.contains("form_token"), "{page}");
+    assert!(!words_of_nobody.contains("Sign out"));
+    let many = [connection()];
+    assert!(words(&AccountPage { more: true, ..account(&many) }.render()).contains("There are more"));
 }

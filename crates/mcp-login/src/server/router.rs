@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::endpoint::token::method_not_allowed;
 use crate::endpoint::{
-    AuthorizationServer, authorize, callback, consent, introspect, metadata, rate_limit, register, revoke,
-    token,
+    AuthorizationServer, account, authorize, callback, consent, introspect, metadata, rate_limit, register,
+    revoke, token,
 };
 use crate::resource::cors;
 
@@ -67,6 +67,10 @@ fn endpoints(server: &Server) -> Router<Server> {
     let pages = Router::new()
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/consent", post(consent::post))
+        .route("/account", get(account::get))
+        .route("/account/sign-in", post(account::sign_in))
+        .route("/account/disconnect", post(account::disconnect))
+        .route("/account/sign-out", post(account::sign_out))
         .route_layer(from_fn_with_state(Arc::clone(server), rate_limit::authorize))
         .route("/callback", back.clone())
         .route("/callback/{upstream}", back);

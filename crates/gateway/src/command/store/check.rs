@@ -35,9 +35,7 @@ impl Item {
 
 /// `store check`
 pub async fn check(args: &StoreArgs) -> Result<(), Failure> {
-    let mut place = Place::find(args.store.as_deref(), &args.options)?;
-    place.options = place.options.create(false);
-    let named = place.open().await?;
+    let named = Place::find(args.store.as_deref(), &args.options)?.open_existing().await?;
     let items = examine(&named).await;
     let bad = items.iter().filter(|item| item.verdict == Verdict::Bad).count();
     if args.json {

@@ -11,16 +11,15 @@ use crate::cli::{CopyArgs, Failure, say};
 
 /// `store copy`
 pub async fn copy(args: &CopyArgs) -> Result<(), Failure> {
-    let mut from = Place::find(Some(&args.from), &args.options)?;
+    let from = Place::find(Some(&args.from), &args.options)?;
     let mut to = Place::find(Some(&args.to), &args.options)?;
-    from.options = from.options.create(false);
     if let Some(prefix) = &args.to_key_prefix {
         to.options = to.options.key_prefix(prefix);
     }
     if from.url == to.url && from.options.prefix() == to.options.prefix() {
         return Err(Failure::Usage("FROM and TO are the same store".to_owned()));
     }
-    let (from, to) = (from.open().await?, to.open().await?);
+    let (from, to) = (from.open_existing().await?, to.open().await?);
     let target = if args.catch_up { Target::EarlierCopy } else { Target::Empty };
     let mut meter = Meter::new();
     let copied = from

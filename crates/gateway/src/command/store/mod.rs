@@ -2,7 +2,7 @@
 
 mod check;
 mod copy;
-mod progress;
+pub(super) mod progress;
 mod stats;
 
 use mcp_login::Store;
@@ -16,20 +16,20 @@ pub use copy::copy;
 pub use stats::stats;
 
 /// A store, and its name without anything secret.
-struct Named {
-    store: Store,
-    name: String,
+pub(super) struct Named {
+    pub(super) store: Store,
+    pub(super) name: String,
 }
 
 /// Where a store is, and how it is spoken to.
-struct Place {
+pub(super) struct Place {
     url: String,
     options: StoreOptions,
 }
 
 impl Place {
     /// The store that is written, or else the configuration's.
-    fn find(written: Option<&str>, args: &StoreOptionArgs) -> Result<Self, Failure> {
+    pub(super) fn find(written: Option<&str>, args: &StoreOptionArgs) -> Result<Self, Failure> {
         if let (Some(written), Some(prefix)) = (written, &args.key_prefix) {
             return Ok(Self { url: url(written)?, options: StoreOptions::default().key_prefix(prefix) });
         }
@@ -40,6 +40,12 @@ impl Place {
         }
         let url = written.map_or_else(|| Ok(config.url.expose_secret().to_owned()), url)?;
         Ok(Self { url, options })
+    }
+
+    /// A store that is there already.
+    pub(super) async fn open_existing(mut self) -> Result<Named, Failure> {
+        self.options = self.options.create(false);
+        self.open().await
     }
 
     async fn open(self) -> Result<Named, Failure> {
@@ -68,7 +74,7 @@ fn shown(url: &str, options: &StoreOptions) -> String {
 }
 
 /// A number as people read it: 1,234,567.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {
@@ -81,7 +87,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// `1 record`, `2 records`.
-fn count(number: u64, what: &str) -> String {
+pub(super) fn count(number: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 

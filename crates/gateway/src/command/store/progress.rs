@@ -11,20 +11,20 @@ use super::grouped;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Shows one number after the other. It is gone when it is dropped.
-pub(super) struct Meter {
+pub(in crate::command) struct Meter {
     bar: Option<ProgressBar>,
     said: Instant,
     what: &'static str,
 }
 
 impl Meter {
-    pub(super) fn new() -> Self {
+    pub(in crate::command) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
         Self { bar, said: Instant::now(), what: "" }
     }
 
     /// `what` is being done with records, and so many of about `of` are done.
-    pub(super) fn show(&mut self, what: &'static str, done: u64, of: Option<u64>) {
+    pub(in crate::command) fn show(&mut self, what: &'static str, done: u64, of: Option<u64>) {
         match &self.bar {
             Some(bar) => {
                 if self.what != what {

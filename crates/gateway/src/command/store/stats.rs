@@ -11,9 +11,7 @@ use crate::cli::{Failure, StoreArgs, say};
 
 /// `store stats`
 pub async fn stats(args: &StoreArgs) -> Result<(), Failure> {
-    let mut place = Place::find(args.store.as_deref(), &args.options)?;
-    place.options = place.options.create(false);
-    let named = place.open().await?;
+    let named = Place::find(args.store.as_deref(), &args.options)?.open_existing().await?;
     let survey = survey(&named).await?;
     if args.json {
         say(&in_json(&survey).to_string());

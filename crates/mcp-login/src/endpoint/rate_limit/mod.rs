@@ -105,7 +105,7 @@ pub(crate) async fn register(
     Ok(next.run(request).await)
 }
 
-/// Before `/authorize` and `/consent`.
+/// Before `/authorize`, `/consent` and `/account`.
 pub(crate) async fn authorize(
     State(server): State<Arc<AuthorizationServer>>,
     request: Request,

@@ -91,6 +91,16 @@ impl Store {
         Ok(Some(record))
     }
 
+    /// The client of this id, to tell its name: that is no use of it.
+    pub async fn look_at_client(
+        &self,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<ClientRecord>, StoreError> {
+        let Some(key) = key(client_id) else { return Ok(None) };
+        Ok(self.read_client(&key, now).await?.map(|(_, record)| record))
+    }
+
     /// A login of this client has come to an end: from now on it lives for `idle` from its last use. `false` when it is
     /// not there any more.
     pub async fn use_client(

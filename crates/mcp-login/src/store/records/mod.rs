@@ -1,16 +1,19 @@
 //! What is kept, typed: hashing and sealing live here and nowhere else, so every backend has them.
 
+mod account;
 mod approvals;
 mod clients;
 mod grants;
 mod handle;
 mod lease;
+mod logins;
 mod people;
 mod seal;
 mod session_key;
 mod survey;
 mod used;
 
+pub(crate) use account::{ACCOUNT_TTL, AccountIdentity, AccountSession};
 pub use approvals::Approval;
 pub use clients::ClientRecord;
 pub(crate) use grants::GRANTS;
@@ -18,6 +21,7 @@ pub use grants::Versioned;
 pub(crate) use handle::hash as hash_secret;
 pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};
 pub(crate) use lease::{LEASE_TTL, Lease};
+pub use logins::LiveLogin;
 pub(crate) use people::PersonKey;
 pub use seal::{DataKey, OpenError};
 pub use session_key::SessionKey;

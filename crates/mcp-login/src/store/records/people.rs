@@ -107,4 +107,20 @@ impl Store {
         live.reverse();
         Ok(live)
     }
+
+    /// The login of this name, if it is one of this person's and has not ended.
+    pub(crate) async fn login_of(
+        &self,
+        person: &PersonKey,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<Option<Grant>, StoreError> {
+        let Some(entry) = self.backend().get(&person.key(), now).await? else { return Ok(None) };
+        let named: Logins = decode(&entry.value, "the logins of a person")?;
+        if !named.grants.contains(grant) {
+            return Ok(None);
+        }
+        let found = self.grant(grant, now).await?.map(|found| found.record);
+        Ok(found.filter(|grant| grant.login().is_some()))
+    }
 }

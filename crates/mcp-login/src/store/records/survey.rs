@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use mcp_login_core::Timestamp;
 use mcp_login_core::grant::Grant;
 
+use super::account::{ACCOUNTS, AccountSession};
 use super::approvals::{APPROVALS, Approval};
 use super::clients::{CLIENTS, ClientRecord};
 use super::decode;
@@ -150,6 +151,7 @@ fn read(key: &Key, value: &[u8]) -> Result<Read, &'static str> {
         GRANTS => decode(value, "it is no grant").map(|grant| Read::Grant(Box::new(grant))),
         CLIENTS => decode::<ClientRecord>(value, "it is no client").map(|_| Read::Other),
         PEOPLE => decode::<Logins>(value, "it is no list of logins").map(|_| Read::Other),
+        ACCOUNTS => decode::<AccountSession>(value, "it is no account session").map(|_| Read::Other),
         APPROVALS => decode::<Approval>(value, "it is no approval").map(|_| Read::Other),
         USED | SECRETS | LEASES => Ok(Read::Other),
         COPY => Ok(Read::Copy),

@@ -1,0 +1,109 @@
+//! `grants revoke`: ends logins at once.
+
+use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+
+use anyhow::anyhow;
+use mcp_login::clock::{Clock, SystemClock};
+use mcp_login::store::backend::StoreError;
+use mcp_login::store::records::GrantId;
+use serde_json::json;
+
+use super::super::store::progress::Meter;
+use super::super::store::{Named, count};
+use super::{Names, of_damaged, open, parse_id, person, plain};
+use crate::cli::{Failure, GrantsFilterArgs, GrantsRevokeArgs, say};
+
+/// What the operator cannot do.
+const OF_SERVICE: &str = "What the service gave for them is sealed for their clients: it was not revoked there, and ends by itself.";
+
+/// `grants revoke`
+pub async fn revoke(args: &GrantsRevokeArgs) -> Result<(), Failure> {
+    let id = args.id.as_deref().map(parse_id).transpose()?;
+    if !args.yes && !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("nobody can be asked here: add --yes".to_owned()));
+    }
+    let named = open(&args.store).await?;
+    let (ended, damaged) = match &id {
+        Some(id) => (end_one(&named, id, args.yes).await?, 0),
+        None => end_all(&named, &args.filter, args.yes).await?,
+    };
+    if args.store.json {
+        say(&json!({ "ended": ended, "damaged": damaged }).to_string());
+        return Ok(());
+    }
+    say(&format!("{} ended", count(ended, "login")));
+    if ended > 0 {
+        say(OF_SERVICE);
+    }
+    if let Some(damaged) = of_damaged(damaged) {
+        say(&damaged);
+    }
+    Ok(())
+}
+
+async fn end_one(named: &Named, id: &GrantId, yes: bool) -> Result<u64, Failure> {
+    let now = SystemClock.now();
+    let found = named.store.live_login(id, now).await.map_err(anyhow::Error::from)?;
+    let login = found.ok_or_else(|| anyhow!("there is no login of this id, or no more"))?;
+    if !yes {
+        let of = (plain(person(&login)), plain(&login.login.resource));
+        ask(&format!("End the login of {} with {}?", of.0, of.1))?;
+    }
+    let ended = named.store.end_grant(id, now).await.map_err(anyhow::Error::from)?;
+    Ok(u64::from(ended))
+}
+
+async fn end_all(named: &Named, filter: &GrantsFilterArgs, yes: bool) -> Result<(u64, u64), Failure> {
+    if !yes {
+        let (meant, damaged) = each(named, filter, async |_| Ok(true)).await?;
+        if meant == 0 {
+            return Ok((0, damaged));
+        }
+        ask(&format!("End {}?", count(meant, "login")))?;
+    }
+    each(named, filter, async |id| named.store.end_grant(id, SystemClock.now()).await).await
+}
+
+/// Does something with each login that is meant. Gives how many times it was done, and how many records cannot be read.
+async fn each(
+    named: &Named,
+    filter: &GrantsFilterArgs,
+    act: impl AsyncFn(&GrantId) -> Result<bool, StoreError>,
+) -> Result<(u64, u64), Failure> {
+    let now = SystemClock.now();
+    let (mut clients, mut meter) = (Names::new(&named.store, now), Meter::new());
+    let (mut looked_at, mut done) = (0_u64, 0_u64);
+    let walked = named
+        .store
+        .each_login(now, async |login| {
+            looked_at = looked_at.saturating_add(1);
+            meter.show("looking", looked_at, None);
+            let name = clients.of(&login.login.client_id).await?;
+            if filter.fits(&login, name.as_deref()) && act(&login.id).await? {
+                done = done.saturating_add(1);
+            }
+            Ok::<_, StoreError>(ControlFlow::Continue(()))
+        })
+        .await;
+    drop(meter);
+    let damaged = walked.map_err(|error| match done {
+        0 => anyhow::Error::from(error),
+        _ => anyhow::Error::from(error).context(format!("{} ended, then", count(done, "login"))),
+    })?;
+    Ok((done, damaged))
+}
+
+/// Goes on only after a yes.
+fn ask(question: &str) -> Result<(), Failure> {
+    let mut stderr = anstream::stderr();
+    // Nobody is left to answer when stderr is gone.
+    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
+    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    if read.is_ok() && yes {
+        return Ok(());
+    }
+    Err(Failure::Failed(anyhow!("nothing was ended")))
+}
