@@ -98,6 +98,17 @@ pub enum RevocationStyle {
     ClientIdPost,
 }
 
+/// Which token ends a login, where the style leaves a choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevocationToken {
+    /// The refresh token, which takes the access tokens along (RFC 7009 §2.1); without one the access token.
+    #[default]
+    Refresh,
+    /// The access token: the service takes no other (Notion, `TikTok`, Zoom).
+    Access,
+}
+
 /// What needs code of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
