@@ -175,6 +175,7 @@ async fn echo(request: Request) -> Response {
     Json(json!({
         "subject": caller.subject(),
         "email": caller.email(),
+        "name": caller.name(),
         "client_id": caller.client_id(),
         "scope": caller.scopes().to_string(),
         "resource": caller.resource(),

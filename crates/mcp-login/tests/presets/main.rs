@@ -1,9 +1,17 @@
 //! Every service that mcp-login knows, in its own shapes: what is sent to it, and what comes of what it answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod apple;
+mod door;
+mod entra;
+mod id_token;
+mod lists;
+mod mutants;
+mod refusals;
 mod run;
 mod server;
 mod shape;
+mod shopify;
 
 use std::collections::BTreeSet;
 

@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use mcp_login::clock::Clock;
 use mcp_login::core::{Secret, Timestamp};
 use mcp_login::upstream::{
-    Callback, Exchange, Login, Nonce, Rotation, Upstream, UpstreamError, UpstreamTokens, preset,
+    Callback, Exchange, Login, Nonce, Provider, Rotation, Upstream, UpstreamError, UpstreamTokens, preset,
 };
+use mcp_login_testkit::client::param;
 use mcp_login_testkit::client_key::ClientKey;
 use mcp_login_testkit::clock::MockClock;
 use serde_json::{Map, Value, json};
@@ -31,6 +32,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// A login at a service that is played.
 pub(crate) struct Run<'a> {
     pub(crate) shape: &'a Shape,
+    provider: Provider,
     pub(crate) services: Services,
     pub(crate) upstream: Upstream,
     /// What the `id_token` is signed with.
@@ -42,25 +44,42 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(crate) async fn new(name: &str, shape: &'a Shape) -> Self {
-        let services = Services::start().await;
-        let client_key = ClientKey::new("KEY1234567");
-        let secret = if shape.exchange.auth == Auth::Jwt { client_key.p8() } else { SECRET.to_owned() };
-        let mut upstream = Upstream::new(preset(name).unwrap(), CLIENT, Some(secret.into()));
-        for (param, value) in &shape.params {
-            upstream = upstream.param(param, services.moved(value));
-        }
-        if !shape.scopes.is_empty() {
-            upstream = upstream.scopes(&shape.scopes);
-        }
-        assert_eq!(upstream.validate(), Ok(()), "as it is");
-        let upstream = services.play(upstream);
-        assert_eq!(upstream.validate(), Ok(()), "played");
+        Self::of(preset(name).unwrap(), shape).await
+    }
+
+    /// The same at a service of which this is known.
+    pub(crate) async fn of(provider: Provider, shape: &'a Shape) -> Self {
+        let (services, client_key) = (Services::start().await, ClientKey::new("KEY1234567"));
+        let upstream = set_up(provider.clone(), shape, &services, &client_key);
         let key = ClientKey::new("key-1");
-        Self { shape, services, upstream, key, client_key, now: MockClock::new().now() }
+        Self { shape, provider, services, upstream, key, client_key, now: MockClock::new().now() }
+    }
+
+    /// The same service once more, as somebody would have set it up.
+    pub(crate) fn set_up(&self, change: impl FnOnce(&mut Provider)) -> Upstream {
+        let mut provider = self.provider.clone();
+        change(&mut provider);
+        set_up(provider, self.shape, &self.services, &self.client_key)
+    }
+
+    /// With what the service publishes as its key.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        self.key.sign(claims)
+    }
+
+    /// The key set that goes with it.
+    pub(crate) fn jwks(&self) -> String {
+        self.key.jwks().to_string()
+    }
+
+    /// With what anybody can know as if it were a secret.
+    pub(crate) fn forged(&self, claims: &Value) -> String {
+        self.key.sign_with_public_half(claims)
     }
 
     /// Everything that the shape says.
     pub(crate) async fn compare(&self) {
+        self.compare_scopes().await;
         self.compare_authorization_url().await;
         let login = self.log_in().await.unwrap();
         self.compare_requests();
@@ -75,13 +94,7 @@ impl<'a> Run<'a> {
 
     async fn compare_authorization_url(&self) {
         let shape = self.shape;
-        if let Some(discovered) = &shape.discovered {
-            let issuer = self.claims()["iss"].as_str().unwrap().to_owned();
-            let mut document = Map::from_iter([("issuer".to_owned(), json!(issuer))]);
-            document.extend(discovered.iter().map(|(k, v)| (k.clone(), json!(self.services.moved(v)))));
-            let location = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-            self.services.answers(&self.services.meant(&location), Value::Object(document).to_string());
-        }
+        self.discover();
         let callback = Url::parse(CALLBACK).unwrap();
         let (state, nonce) = (Secret::from(STATE), Secret::from(NONCE));
         let url =
@@ -104,6 +117,32 @@ impl<'a> Run<'a> {
         let usual = usual.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let wanted = usual.chain(wanted.query_pairs().into_owned()).collect();
         assert_eq!(sorted(sent.query_pairs().into_owned().collect()), sorted(wanted), "its parameters");
+    }
+
+    /// Plays the discovery document, where it has to be asked.
+    pub(crate) fn discover(&self) {
+        let Some(discovered) = &self.shape.discovered else { return };
+        let issuer = self.claims()["iss"].as_str().unwrap().to_owned();
+        let mut document = Map::from_iter([("issuer".to_owned(), json!(issuer))]);
+        document.extend(discovered.iter().map(|(k, v)| (k.clone(), json!(self.services.moved(v)))));
+        let location = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        self.services.answers(&self.services.meant(&location), Value::Object(document).to_string());
+    }
+
+    /// How two scopes of an operator are sent.
+    async fn compare_scopes(&self) {
+        let upstream = self.set_up(|provider| provider.scopes = Vec::new()).scopes(["one", "two"]);
+        let upstream = if self.shape.discovered.is_some() {
+            upstream.authorization_endpoint("https://x.example/authorize").jwks_uri("https://x.example/jwks")
+        } else {
+            upstream
+        };
+        let callback = Url::parse(CALLBACK).unwrap();
+        let url =
+            upstream.authorization_url(&callback, &STATE.into(), &NONCE.into(), CHALLENGE, self.now).await;
+        let (name, separator) = (&self.shape.scope_param, &self.shape.scope_separator);
+        let sent = param(&url.unwrap(), name).unwrap();
+        assert!(sent.ends_with(&format!("one{separator}two")), "{sent}");
     }
 
     /// The claims of the `id_token`.
@@ -134,7 +173,7 @@ impl<'a> Run<'a> {
             services.answers(&shape.exchange.to, longer);
         }
         if let Some(jwks) = &shape.jwks {
-            services.answers(jwks, self.key.jwks().to_string());
+            services.answers(jwks, self.jwks());
         }
         if let (Some(userinfo), Some(person)) = (&shape.userinfo, &shape.person) {
             services.answers(&userinfo.to, person);
@@ -321,6 +360,21 @@ impl<'a> Run<'a> {
         assert_eq!(seen.len(), 1, "{seen:?}");
         self.compare_request(&seen[0], revoke, &[], tokens.access_token.expose_secret());
     }
+}
+
+fn set_up(provider: Provider, shape: &Shape, services: &Services, client_key: &ClientKey) -> Upstream {
+    let secret = if shape.exchange.auth == Auth::Jwt { client_key.p8() } else { SECRET.to_owned() };
+    let mut upstream = Upstream::new(provider, CLIENT, Some(secret.into()));
+    for (param, value) in &shape.params {
+        upstream = upstream.param(param, services.moved(value));
+    }
+    if !shape.scopes.is_empty() {
+        upstream = upstream.scopes(&shape.scopes);
+    }
+    assert_eq!(upstream.validate(), Ok(()), "as it is");
+    let upstream = services.play(upstream);
+    assert_eq!(upstream.validate(), Ok(()), "played");
+    upstream
 }
 
 fn without_query(url: &Url) -> String {

@@ -24,6 +24,11 @@ pub(crate) struct Shape {
     /// What the service calls `client_id`.
     #[serde(default = "client_id")]
     pub(crate) client_id_param: String,
+    /// What the service calls `scope`, and what stands between two.
+    #[serde(default = "scope")]
+    pub(crate) scope_param: String,
+    #[serde(default = "space")]
+    pub(crate) scope_separator: String,
     /// Whether PKCE is used.
     #[serde(default = "yes")]
     pub(crate) pkce: bool,
@@ -154,6 +159,14 @@ pub(crate) struct Refresh {
 
 fn client_id() -> String {
     "client_id".to_owned()
+}
+
+fn scope() -> String {
+    "scope".to_owned()
+}
+
+fn space() -> String {
+    " ".to_owned()
 }
 
 fn post() -> String {
