@@ -46,7 +46,7 @@ pub struct Options {
     /// What is kept in memory.
     pub verification_cache: VerificationCache,
     /// What people sign in to instead of the fake upstream.
-    pub sign_in_at: Option<Upstream>,
+    pub sign_in_at: Option<Box<Upstream>>,
 }
 
 impl Options {
@@ -128,7 +128,7 @@ fn echoes(auth: &AuthServer) -> Router {
 
 async fn auth_server(url: &str, options: Options, clock: &MockClock, upstream: &FakeUpstream) -> AuthServer {
     let mut builder = AuthServer::builder(url)
-        .upstream(options.sign_in_at.unwrap_or_else(|| upstream.oidc()))
+        .upstream(options.sign_in_at.map_or_else(|| upstream.oidc(), |upstream| *upstream))
         .store(options.store)
         .resource(Resource::new("/mcp").scopes(["mcp", "mcp:write"]).name("Echo"))
         .resource(Resource::new("/lazy").access(Access::Lazy).public_tools(["about"]))

@@ -94,6 +94,9 @@ impl Upstream {
             RevocationStyle::BearerPost => {
                 client.post(endpoint).bearer_auth(access).header("content-length", "0")
             }
+            RevocationStyle::BearerForm => {
+                client.post(endpoint).bearer_auth(access).form(&[("token", access)])
+            }
             RevocationStyle::GithubDelete => client
                 .delete(endpoint)
                 .header(AUTHORIZATION, self.basic())

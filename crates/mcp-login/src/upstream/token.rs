@@ -225,10 +225,14 @@ fn accept(answer: &Answer, provider: &Provider) -> Result<Map<String, Value>, Up
     }
 }
 
-/// RFC 6749 §5.2, and the names that GitHub and Slack have for the same things.
+/// RFC 6749 §5.2, and the names that GitHub, Slack and Todoist have for the same things.
 pub(super) fn refusal(error: &str) -> UpstreamError {
     let advice = match error {
-        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" | "invalid_client_id" => {
+        "invalid_client"
+        | "incorrect_client_credentials"
+        | "incorrect_application_credentials"
+        | "bad_client_secret"
+        | "invalid_client_id" => {
             "client_secret: the service does not know this client_id with this client_secret; check both, and client_auth"
         }
         "unauthorized_client" => {

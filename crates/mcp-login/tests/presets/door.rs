@@ -22,7 +22,7 @@ impl Door {
     /// With a preset, changed by hand.
     pub(crate) async fn at(name: &str, access: AccessRule, change: impl FnOnce(&mut Provider)) -> Self {
         let run = Run::new(name, shape(name)).await;
-        let sign_in_at = Some(run.set_up(change));
+        let sign_in_at = Some(Box::new(run.set_up(change)));
         let server = TestServer::with(Options { access, sign_in_at, ..Options::usual().await }).await;
         let client = OAuthClient::register(&server).await;
         Self { client, browser: Browser::new(), run }

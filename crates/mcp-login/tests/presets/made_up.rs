@@ -77,7 +77,7 @@ async fn a_few_lines_are_enough_to_log_in_and_refresh() {
 async fn a_whole_server_signs_people_in_there() {
     let fake = fake().await;
     let access = AccessRule { email_domains: vec!["example.com".to_owned()], ..AccessRule::default() };
-    let sign_in_at = Some(upstream(WITHOUT, &fake));
+    let sign_in_at = Some(Box::new(upstream(WITHOUT, &fake)));
     let server = TestServer::with(Options { access, sign_in_at, ..Options::usual().await }).await;
     let client = OAuthClient::register(&server).await;
     let tokens = client.log_in(&Browser::new()).await;

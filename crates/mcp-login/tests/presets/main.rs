@@ -1,6 +1,7 @@
 //! Every service that mcp-login knows, in its own shapes: what is sent to it, and what comes of what it answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod answers;
 mod apple;
 mod door;
 mod entra;

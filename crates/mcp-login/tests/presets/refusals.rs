@@ -35,6 +35,8 @@ async fn github_says_no_with_200() {
             "{error}"
         );
     }
+    let todoist = answered("todoist", 400, r#"{"error":"incorrect_application_credentials"}"#).await;
+    assert!(todoist.to_string().starts_with("client_secret: "), "{todoist}");
     // Even beside a token.
     let both = r#"{"access_token":"do-not-show","token_type":"bearer","error":"bad_verification_code"}"#;
     assert_eq!(word(&answered("github", 200, both).await), "bad_verification_code");

@@ -38,6 +38,7 @@ fn every_style_is_some_services() {
         .collect();
     let styles = [
         "AccessTokenPost",
+        "BearerForm",
         "BearerPost",
         "ClientIdPost",
         "FacebookDelete",
@@ -56,8 +57,9 @@ fn shape_revokes(name: &str) -> bool {
 }
 
 /// A preset of each style.
-const EACH: [&str; 10] = [
+const EACH: [&str; 11] = [
     "strava",
+    "digitalocean",
     "dropbox",
     "twitch",
     "facebook",

@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
         self.compare_request(&seen[0], &request, &usual, "");
         match self.upstream.provider().rotation {
             Some(Rotation::SingleUse | Rotation::Replaces) => {
-                assert_ne!(renewed.refresh_token.as_ref(), Some(old))
+                assert_ne!(renewed.refresh_token.as_ref(), Some(old));
             }
             Some(Rotation::Static) => assert_eq!(renewed.refresh_token.as_ref(), Some(old)),
             _ => {}
