@@ -48,8 +48,14 @@ impl Browser {
         self.send(url, self.http.post(url).header("origin", origin).form(form)).await
     }
 
+    /// Posts a form of another site's page. Cookies that are `SameSite=Lax`, and ours all are, stay behind.
+    pub async fn post_from_elsewhere(&self, url: &str, form: &[(&str, &str)]) -> Response {
+        let request = self.http.post(url).header("origin", "null").header("sec-fetch-site", "cross-site");
+        self.receive(url, request.form(form)).await
+    }
+
     async fn send(&self, url: &str, request: RequestBuilder) -> Response {
-        let host = Url::parse(url).unwrap().host_str().unwrap().to_owned();
+        let host = host(url);
         let held: Vec<String> = {
             let cookies = self.cookies.lock().unwrap();
             cookies
@@ -59,6 +65,11 @@ impl Browser {
                 .collect()
         };
         let request = if held.is_empty() { request } else { request.header(COOKIE, held.join("; ")) };
+        self.receive(url, request).await
+    }
+
+    async fn receive(&self, url: &str, request: RequestBuilder) -> Response {
+        let host = host(url);
         let response = request.send().await.unwrap();
         for cookie in response.headers().get_all(SET_COOKIE) {
             let cookie = cookie.to_str().unwrap();
@@ -102,6 +113,10 @@ impl Browser {
         }
         panic!("ten redirects and no end");
     }
+}
+
+fn host(url: &str) -> String {
+    Url::parse(url).unwrap().host_str().unwrap().to_owned()
 }
 
 /// Where an answer redirects to.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mcp_login::clock::Clock;
 use mcp_login::core::client::assertion::CLIENT_ASSERTION_TYPE;
 use serde_json::{Value, json};
@@ -41,6 +43,14 @@ impl ClientKey {
     /// A key set of it alone.
     pub fn jwks(&self) -> Value {
         json!({"keys": [self.jwk()]})
+    }
+
+    /// The private half as a `.p8` file (PKCS #8, PEM). Only a key for ES256 has one here.
+    pub fn p8(&self) -> String {
+        let Key::Es256(key) = &self.key else { panic!("a key for ES256") };
+        let text = STANDARD.encode(key.to_pkcs8v1().unwrap());
+        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
     }
 
     /// These claims, signed.

@@ -8,7 +8,7 @@ use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use mcp_login::settings::{AccessRule, Lifetimes, RateLimits, StaticClient, VerificationCache};
-use mcp_login::upstream::TrustedIssuer;
+use mcp_login::upstream::{TrustedIssuer, Upstream};
 use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -45,6 +45,8 @@ pub struct Options {
     pub static_clients: Vec<StaticClient>,
     /// What is kept in memory.
     pub verification_cache: VerificationCache,
+    /// What people sign in to instead of the fake upstream.
+    pub sign_in_at: Option<Box<Upstream>>,
 }
 
 impl Options {
@@ -64,6 +66,7 @@ impl Options {
             metadata_document_hosts: Vec::new(),
             static_clients: Vec::new(),
             verification_cache: VerificationCache::default(),
+            sign_in_at: None,
         }
     }
 }
@@ -125,7 +128,7 @@ fn echoes(auth: &AuthServer) -> Router {
 
 async fn auth_server(url: &str, options: Options, clock: &MockClock, upstream: &FakeUpstream) -> AuthServer {
     let mut builder = AuthServer::builder(url)
-        .upstream(upstream.oidc())
+        .upstream(options.sign_in_at.map_or_else(|| upstream.oidc(), |upstream| *upstream))
         .store(options.store)
         .resource(Resource::new("/mcp").scopes(["mcp", "mcp:write"]).name("Echo"))
         .resource(Resource::new("/lazy").access(Access::Lazy).public_tools(["about"]))
@@ -172,6 +175,7 @@ async fn echo(request: Request) -> Response {
     Json(json!({
         "subject": caller.subject(),
         "email": caller.email(),
+        "name": caller.name(),
         "client_id": caller.client_id(),
         "scope": caller.scopes().to_string(),
         "resource": caller.resource(),

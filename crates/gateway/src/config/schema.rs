@@ -98,6 +98,7 @@ static UPSTREAM: &[Key] = &[
     key("lists", Kind::Opaque),
     key("jwks_uri", Kind::Text),
     key("revocation_style", Kind::Text),
+    key("revocation_token", Kind::Text),
     key("nonce", Kind::Text),
     key("token_body", Kind::Text),
     key("client_id_param", Kind::Text),

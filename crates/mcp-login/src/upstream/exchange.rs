@@ -52,7 +52,10 @@ impl Upstream {
         self.check_iss(exchange.iss, &metadata)?;
         self.check_signature(exchange.callback)?;
         let answer = self.redeem(&metadata, &exchange).await?;
-        let tokens = UpstreamTokens::from_answer(self.pointed(&answer), &self.provider, exchange.now)?;
+        let Some(pointed) = self.pointed(&answer) else {
+            return Err(UpstreamError::Untrusted("the token answer holds nothing at its token_pointer"));
+        };
+        let tokens = UpstreamTokens::from_answer(pointed, &self.provider, exchange.now)?;
         let mut sources = Sources {
             token: answer,
             callback: exchange.callback.kept(&self.provider.keep_callback),
@@ -112,12 +115,12 @@ impl Upstream {
         }
     }
 
-    /// The part of an answer where the tokens are.
-    fn pointed<'a>(&self, answer: &'a Map<String, Value>) -> &'a Map<String, Value> {
-        let pointer = self.provider.token_pointer.as_deref();
-        let nested = pointer.and_then(|pointer| point(answer, pointer)).and_then(Value::as_object);
-        let nested = nested.filter(|nested| nested.contains_key("access_token"));
-        nested.unwrap_or(answer)
+    /// The part of an answer where the tokens are. What stands beside it is somebody else's: Slack's bot, for one.
+    fn pointed<'a>(&self, answer: &'a Map<String, Value>) -> Option<&'a Map<String, Value>> {
+        match &self.provider.token_pointer {
+            Some(pointer) => point(answer, pointer)?.as_object(),
+            None => Some(answer),
+        }
     }
 
     /// Gets new tokens (RFC 6749 §6). What the answer leaves out, the refresh token and the scope, stays as it was in
@@ -143,7 +146,9 @@ impl Upstream {
             members.push(("scope", &scopes));
         }
         let answer = self.call_token_endpoint(endpoint, &members, Purpose::Refresh, now).await?;
-        let mut tokens = UpstreamTokens::from_answer(self.pointed(&answer), &self.provider, now)?;
+        // Slack's answer to a refresh is flat.
+        let pointed = self.pointed(&answer).unwrap_or(&answer);
+        let mut tokens = UpstreamTokens::from_answer(pointed, &self.provider, now)?;
         tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
         tokens.scope = tokens.scope.or_else(|| old.scope.clone());
         Ok(tokens)

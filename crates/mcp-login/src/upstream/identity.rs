@@ -123,9 +123,9 @@ impl Sources {
         Ok(Identity {
             subject,
             email,
-            name: show(&["name", "display_name", "real_name"]).or(self.name),
-            // `login` is what GitHub and others call it.
-            preferred_username: show(&["preferred_username", "login", "username"]),
+            name: show(&["name", "display_name", "real_name", "global_name", "full_name"]).or(self.name),
+            // `login` is what GitHub and others call it, `handle` what Figma does.
+            preferred_username: show(&["preferred_username", "login", "username", "handle"]),
             claims,
         })
     }

@@ -34,7 +34,7 @@ pub(crate) use identity::CLIENT_SUBJECT_PREFIX;
 pub use identity::Identity;
 pub use params::{Param, ParamKind};
 pub use provider::{Kind, List, Method, Provider, UserinfoRequest, all, preset};
-pub use quirk::{ClientAuth, Nonce, Pkce, Quirk, RevocationStyle, Rotation, TokenBody};
+pub use quirk::{ClientAuth, Nonce, Pkce, Quirk, RevocationStyle, RevocationToken, Rotation, TokenBody};
 pub use service::Upstream;
 pub use sign_ins::callback as callback_url;
 pub(crate) use sign_ins::{SignIn, SignIns, choose, is_name};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::params::{Param, Values};
-use super::quirk::{ClientAuth, Nonce, Pkce, Quirk, RevocationStyle, Rotation, TokenBody};
+use super::quirk::{ClientAuth, Nonce, Pkce, Quirk, RevocationStyle, RevocationToken, Rotation, TokenBody};
 
 static PRESETS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
     // A test reads the file through the same function, so a fault in it cannot reach a user.
@@ -135,6 +135,9 @@ pub struct Provider {
     /// How that is asked.
     #[serde(default)]
     pub revocation_style: RevocationStyle,
+    /// Which token that takes.
+    #[serde(default)]
+    pub revocation_token: RevocationToken,
     /// The parts of the stable user id, each `userinfo:/pointer`, `id_token:/pointer`, `token:/pointer` or
     /// `callback:/parameter` (RFC 6901); a `/pointer` alone is into the id token, or without one into the userinfo.
     /// All are required; several are joined with `:`.
@@ -180,7 +183,8 @@ pub struct Provider {
     /// Parameters of the callback that become claims.
     #[serde(default)]
     pub keep_callback: Vec<String>,
-    /// What else says that a refresh token is dead: an `error`, its reason, or a status.
+    /// What else says that a refresh token is dead: an `error`, a status, or `/pointer=text` for a text elsewhere in the
+    /// answer.
     #[serde(default)]
     pub dead_refresh: Vec<String>,
     /// What needs code of its own.

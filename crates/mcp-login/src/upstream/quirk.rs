@@ -84,6 +84,8 @@ pub enum RevocationStyle {
     JsonBasic,
     /// A `POST` with the access token as bearer and nothing in it (Dropbox, Slack).
     BearerPost,
+    /// A `POST` with the access token as bearer, and as `token` in a form (DigitalOcean).
+    BearerForm,
     /// `DELETE` with `{"access_token": …}`, the client authenticated with HTTP Basic (GitHub).
     GithubDelete,
     /// `DELETE` of an address that ends with the refresh token (`HubSpot`).
@@ -96,6 +98,17 @@ pub enum RevocationStyle {
     AccessTokenPost,
     /// The token and `client_id`, no secret (Twitch).
     ClientIdPost,
+}
+
+/// Which token ends a login, where the style leaves a choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevocationToken {
+    /// The refresh token, which takes the access tokens along (RFC 7009 §2.1); without one the access token.
+    #[default]
+    Refresh,
+    /// The access token: the service takes no other (Notion, `TikTok`, Todoist, Zoom).
+    Access,
 }
 
 /// What needs code of its own.

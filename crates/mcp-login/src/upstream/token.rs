@@ -16,6 +16,7 @@ use url::form_urlencoded::byte_serialize;
 use super::error::UpstreamError;
 use super::facebook;
 use super::http::{ANSWER_LIMIT, Answer, send};
+use super::identity::point;
 use super::provider::Provider;
 use super::quirk::{ClientAuth, Quirk, TokenBody};
 use super::service::Upstream;
@@ -180,15 +181,17 @@ impl Upstream {
     }
 }
 
-/// Whether a refusal is one of those that end a refresh token here: by its status, its `error` or its `reason`.
+/// Whether a refusal is one of those that end a refresh token here: by its status, its `error`, or what stands elsewhere.
 fn says_dead(answer: &Answer, dead: &[String]) -> bool {
     if answer.status.is_success() || dead.is_empty() {
         return false;
     }
     let object = answer.object().unwrap_or_default();
-    let said = ["error", "reason"].into_iter().filter_map(|name| object.get(name)?.as_str());
-    let said: Vec<&str> = said.chain([answer.status.as_str()]).collect();
-    dead.iter().any(|dead| said.contains(&dead.as_str()))
+    let says = |pointer: &str, text: &str| point(&object, pointer).and_then(Value::as_str) == Some(text);
+    dead.iter().any(|dead| match dead.split_once('=').filter(|_| dead.starts_with('/')) {
+        Some((pointer, text)) => says(pointer, text),
+        None => answer.status.as_str() == dead || says("/error", dead),
+    })
 }
 
 /// An `error` counts whatever the status (GitHub sends it with 200), and a refusal without one is still a refusal.
@@ -222,10 +225,14 @@ fn accept(answer: &Answer, provider: &Provider) -> Result<Map<String, Value>, Up
     }
 }
 
-/// RFC 6749 §5.2, and the names that GitHub and Slack have for the same things.
+/// RFC 6749 §5.2, and the names that GitHub, Slack and Todoist have for the same things.
 pub(super) fn refusal(error: &str) -> UpstreamError {
     let advice = match error {
-        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" | "invalid_client_id" => {
+        "invalid_client"
+        | "incorrect_client_credentials"
+        | "incorrect_application_credentials"
+        | "bad_client_secret"
+        | "invalid_client_id" => {
             "client_secret: the service does not know this client_id with this client_secret; check both, and client_auth"
         }
         "unauthorized_client" => {

@@ -1,6 +1,7 @@
 //! What is asked about a person, with the new access token.
 
 use mcp_login_core::Secret;
+use reqwest::header::CONTENT_LENGTH;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
@@ -66,10 +67,12 @@ impl Upstream {
         for (name, value) in &wanted.headers {
             request = request.header(name, value.replace("{client_id}", &self.client_id));
         }
-        if let Some(body) = &wanted.body {
-            request = request.body(body.clone());
-        }
-        Ok(request)
+        Ok(match (&wanted.body, wanted.method) {
+            (Some(body), _) => request.body(body.clone()),
+            // Left to itself a body that is not there has no length, and some servers answer that with 411.
+            (None, Method::Post) => request.header(CONTENT_LENGTH, "0"),
+            (None, Method::Get) => request,
+        })
     }
 
     /// The verified primary address of a list: GitHub's names, or Bitbucket's. No permission for the list means no address,

@@ -128,6 +128,15 @@ fn what_says_that_a_refresh_token_is_dead_differs() {
         &json!({"reason": "Invalid client_id or client_secret", "error": "invalid_client"})
     ));
     assert!(!dead("bitbucket", 200, &json!({"access_token": "a", "error": "invalid_request"})));
+    assert!(dead("twitch", 400, &json!({"status": 400, "message": "Invalid refresh token"})));
+    assert!(!dead("twitch", 403, &json!({"status": 403, "message": "invalid client secret"})));
+    let strava = |resource: &str| json!({"message": "Bad Request", "errors": [{"resource": resource}]});
+    assert!(dead("strava", 400, &strava("RefreshToken")));
+    assert!(!dead("strava", 400, &strava("Application")));
+    let x = |text: &str| json!({"error": "invalid_request", "error_description": text});
+    assert!(dead("x", 400, &x("Value passed for the token was invalid.")));
+    assert!(!dead("x", 400, &x("Missing required parameter [refresh_token].")));
+    assert!(dead("reddit", 400, &json!({"message": "Bad Request", "error": 400})));
 }
 
 #[test]
