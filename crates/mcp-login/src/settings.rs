@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mcp_login_core::authorize::checks::ScopesOf;
 use mcp_login_core::scope::Scopes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::upstream::Identity;
 
@@ -186,7 +186,8 @@ pub struct AccessRule {
     pub email_domains: Vec<String>,
     /// Stable identifiers at the upstream.
     pub subjects: Vec<String>,
-    /// Claims that have to hold one of these values.
+    /// Claims that have to hold one of these values; a name that begins with a slash is a JSON pointer (RFC 6901) into all of
+    /// them, `/realm_access/roles`.
     pub claims: BTreeMap<String, Vec<Value>>,
     /// Whom somebody should ask who is not let in: a name, an address. It is shown to them.
     pub contact: Option<String>,
@@ -209,9 +210,17 @@ impl AccessRule {
             || self.subjects.contains(&identity.subject);
         (anybody || named)
             && self.claims.iter().all(|(name, values)| {
-                identity.claims.get(name).is_some_and(|claim| values.iter().any(|value| holds(claim, value)))
+                claim(&identity.claims, name)
+                    .is_some_and(|claim| values.iter().any(|value| holds(claim, value)))
             })
     }
+}
+
+/// A claim by its name, or by a pointer to it.
+fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let Some(pointer) = name.strip_prefix('/') else { return claims.get(name) };
+    let (first, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+    claims.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(rest)
 }
 
 /// Whether a claim is this value, or a list that has it.
@@ -262,7 +271,10 @@ mod tests {
     use super::*;
 
     fn ada() -> Identity {
-        let Value::Object(claims) = json!({"org": ["acme", "other"], "hd": "example.com", "id": 7}) else {
+        let Value::Object(claims) = json!({
+            "org": ["acme", "other"], "hd": "example.com", "id": 7,
+            "realm_access": {"roles": ["admin"]}, "https://slack.com/team_id": "T1",
+        }) else {
             unreachable!()
         };
         Identity {
@@ -312,6 +324,11 @@ mod tests {
         assert!(!claims("id", vec![json!("7")]).admits(&ada()));
         assert!(!claims("org", vec![json!("acm")]).admits(&ada()));
         assert!(!claims("missing", vec![json!("acme")]).admits(&ada()));
+        assert!(claims("/realm_access/roles", vec![json!("admin")]).admits(&ada()));
+        assert!(claims("/https:~1~1slack.com~1team_id", vec![json!("T1")]).admits(&ada()));
+        assert!(!claims("/realm_access/roles", vec![json!("root")]).admits(&ada()));
+        assert!(!claims("/realm_access", vec![json!("admin")]).admits(&ada()));
+        assert!(!claims("realm_access/roles", vec![json!("admin")]).admits(&ada()), "a name, not a pointer");
     }
 
     #[test]

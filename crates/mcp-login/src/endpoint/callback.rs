@@ -18,9 +18,7 @@ use super::session::{Purpose, SESSION_LABEL, Session, claim};
 use super::sign_in::{SignInError, finish_sign_in, user};
 use super::{AuthorizationServer, account};
 use crate::store::backend::{StoreError, Swap, Version};
-use crate::store::records::{
-    CLAIMS_LABEL, DataKey, GrantId, Handle, HandleKind, PersonKey, UPSTREAM_TOKENS_LABEL,
-};
+use crate::store::records::{CLAIMS_LABEL, DataKey, GrantId, Handle, HandleKind, UPSTREAM_TOKENS_LABEL};
 use crate::telemetry::log_failure;
 use crate::upstream::{Login, SignIn, UpstreamError};
 
@@ -193,7 +191,7 @@ async fn issue_code(
         Swap::Done(_) => {}
         Swap::Conflict | Swap::Missing => return Err(StoreError::Damaged("a claimed grant was changed")),
     }
-    let person = PersonKey::new(&returned.sign_in.name, &subject);
+    let person = server.person(&returned.sign_in.name, &subject);
     // Without it the login is good all the same, and not on the list of the person's connections.
     if let Err(error) = server.store.remember_login(&person, grant, now).await {
         log_failure(&error);

@@ -6,7 +6,7 @@ use mcp_login_core::grant::Login;
 
 use super::AuthorizationServer;
 use crate::store::backend::StoreError;
-use crate::store::records::{DataKey, GrantId, PersonKey, UPSTREAM_TOKENS_LABEL};
+use crate::store::records::{DataKey, GrantId, UPSTREAM_TOKENS_LABEL};
 use crate::telemetry::log_failure;
 use crate::upstream::UpstreamTokens;
 
@@ -42,7 +42,7 @@ pub(super) fn discard(
 /// as long as the person has another login here the tokens are left to end by themselves.
 async fn revoke(server: &AuthorizationServer, upstream: &str, subject: &str, tokens: &UpstreamTokens) {
     let (Some(sign_in), now) = (server.sign_ins.named(upstream), server.now()) else { return };
-    match server.store.logins_of(&PersonKey::new(&sign_in.name, subject), now).await {
+    match server.store.logins_of(&server.person(&sign_in.name, subject), now).await {
         Ok(others) if others.is_empty() => {}
         Ok(_) => return,
         Err(error) => return log_failure(&error),

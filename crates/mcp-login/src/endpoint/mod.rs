@@ -31,6 +31,7 @@ use crate::client::Clients;
 use crate::clock::Clock;
 use crate::settings::{AccessRule, Lifetimes, ResourceList};
 use crate::store::Store;
+use crate::store::records::PersonKey;
 use crate::upstream::{SignIns, TrustedIssuer};
 
 /// What the endpoints work with.
@@ -69,6 +70,13 @@ impl AuthorizationServer {
             state: request.state.as_deref(),
             issuer: &self.issuer,
         }
+    }
+
+    /// A person of the service of this name. The index of their logins is by what the service is, not by what it is called
+    /// here: another service of the same name has other people.
+    fn person(&self, upstream: &str, subject: &str) -> PersonKey {
+        let realm = self.sign_ins.named(upstream).map(|sign_in| sign_in.upstream.realm());
+        PersonKey::new(&realm.unwrap_or_default(), subject)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

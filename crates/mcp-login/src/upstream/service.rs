@@ -204,6 +204,16 @@ impl Upstream {
         Some(url.origin().ascii_serialization())
     }
 
+    /// Within what a subject is unique: the issuer of an OpenID provider, else the service by where people sign in to it, which
+    /// has the tenant where there are several.
+    pub(crate) fn realm(&self) -> String {
+        let provider = &self.provider;
+        match (provider.kind, &provider.issuer) {
+            (Kind::Oidc, Some(issuer)) => issuer.clone(),
+            _ => provider.authorization_endpoint.clone().unwrap_or_else(|| provider.name.clone()),
+        }
+    }
+
     /// Whether the browser comes back with a form that the service posts, not with a query.
     #[must_use]
     pub fn answers_with_a_form(&self) -> bool {

@@ -39,7 +39,7 @@ impl Connections {
         let now = server.now();
         let mut found: Vec<(GrantId, Login, usize)> = Vec::new();
         for (n, identity) in identities.iter().enumerate() {
-            for (grant, record) in server.store.logins_of(&person(identity), now).await? {
+            for (grant, record) in server.store.logins_of(&person(server, identity), now).await? {
                 let login = record.login().filter(|login| login.user.subject == identity.user.subject);
                 found.extend(login.map(|login| (grant, login.clone(), n)));
             }
@@ -99,7 +99,7 @@ pub(super) async fn end_connection(
     grant: &GrantId,
 ) -> Result<(), StoreError> {
     for identity in identities {
-        let found = server.store.login_of(&person(identity), grant, server.now()).await?;
+        let found = server.store.login_of(&person(server, identity), grant, server.now()).await?;
         let login = found.as_ref().and_then(|record| record.login());
         if let Some(login) = login.filter(|login| login.user.subject == identity.user.subject) {
             end_login(server, grant, login, None).await?;
@@ -113,6 +113,6 @@ pub(super) async fn end_connection(
     Ok(())
 }
 
-fn person(identity: &AccountIdentity) -> PersonKey {
-    PersonKey::new(&identity.upstream, &identity.user.subject)
+fn person(server: &AuthorizationServer, identity: &AccountIdentity) -> PersonKey {
+    server.person(&identity.upstream, &identity.user.subject)
 }

@@ -31,10 +31,10 @@ const MAX_ATTEMPTS: usize = 16;
 pub(crate) struct PersonKey(String);
 
 impl PersonKey {
-    /// `upstream` is the name of the service here.
-    pub(crate) fn new(upstream: &str, subject: &str) -> Self {
+    /// `realm` is within what the subject is unique.
+    pub(crate) fn new(realm: &str, subject: &str) -> Self {
         let mut digest = Sha256::new();
-        for part in [upstream, subject] {
+        for part in [realm, subject] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part.as_bytes());
         }
