@@ -84,7 +84,7 @@ pub enum RevocationStyle {
     JsonBasic,
     /// A `POST` with the access token as bearer and nothing in it (Dropbox, Slack).
     BearerPost,
-    /// A `POST` with the access token as bearer, and as `token` in a form (DigitalOcean).
+    /// A `POST` with the access token as bearer, and as `token` in a form (`DigitalOcean`).
     BearerForm,
     /// `DELETE` with `{"access_token": …}`, the client authenticated with HTTP Basic (GitHub).
     GithubDelete,
