@@ -102,10 +102,10 @@ impl Browser {
         self.post(&action, &origin, &[("consent_token", &token), ("decision", decision)]).await
     }
 
-    /// Follows redirects, ten at most, until one leads to an address that starts with `until`.
+    /// Follows redirects, and the way back on the page that lets somebody not in, ten at most, until one leads to an address that starts with `until`.
     pub async fn follow(&self, mut response: Response, until: &str) -> Url {
         for _ in 0..10 {
-            let location = location(&response);
+            let location = way_on(response).await;
             if location.starts_with(until) {
                 return Url::parse(&location).unwrap();
             }
@@ -117,6 +117,16 @@ impl Browser {
 
 fn host(url: &str) -> String {
     Url::parse(url).unwrap().host_str().unwrap().to_owned()
+}
+
+/// Where an answer redirects to, or the page of a refusal leads back to.
+pub async fn way_on(response: Response) -> String {
+    if response.status() != 403 {
+        return location(&response);
+    }
+    let html = response.text().await.unwrap();
+    let (_, rest) = html.split_once("href=\"").unwrap_or_else(|| panic!("a way back in {html}"));
+    rest.split('"').next().unwrap().replace("&#38;", "&")
 }
 
 /// Where an answer redirects to.

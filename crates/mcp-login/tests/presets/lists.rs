@@ -51,7 +51,7 @@ async fn a_rule_fetches_its_list_and_lets_in_who_is_on_it() {
             door.play(&sent);
             door.run.services.answers(&list.from, &list.answer);
             let back = door.browser.open_from_elsewhere(door.back(&sent).as_str()).await;
-            let told = mcp_login_testkit::browser::location(&back).parse().unwrap();
+            let told = mcp_login_testkit::browser::way_on(back).await.parse().unwrap();
             let seen = door.run.services.seen();
             let token = format!("Bearer {}", door.run.shape.tokens.access_token);
             let asked = seen.iter().find(|seen| seen.url == list.from).unwrap();
