@@ -61,7 +61,7 @@ impl Resource {
     }
 
     /// The service that its users sign in to, where there are
-    /// [several](crate::AuthServer::builder).
+    /// several (`AuthServerBuilder::upstream_named`).
     #[must_use]
     pub fn upstream(mut self, name: impl Into<String>) -> Self {
         self.upstream = Some(name.into());
