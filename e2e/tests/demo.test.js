@@ -49,6 +49,26 @@ describe('the demo', () => {
     assert.doesNotMatch(his, /algebraic patterns/);
   });
 
+  test('shows Ada what is connected in her name, and ends it', async (t) => {
+    const ada = await connect(t, 'Ada');
+    const { page, seen } = await observe(await browser.newContext());
+    await page.goto(demo.output.stdout.match(/Connections +(\S+)/)[1]);
+    await page.getByRole('button', { name: /Sign in with/ }).click();
+    await signIn(page, 'Ada');
+    const buttons = page.getByRole('button', { name: /^Disconnect/ });
+    await buttons.first().waitFor();
+    for (let left = await buttons.count(); left > 0; left -= 1) {
+      assert.equal(await buttons.count(), left);
+      await Promise.all([page.waitForEvent('load'), buttons.first().click()]);
+    }
+    await page.getByText('No program is connected in your name.').waitFor();
+    assert.deepEqual(seen.problems, []);
+    // The client has to log in again, and that is a new connection.
+    await ada.call('list_notes');
+    await page.goto(page.url());
+    assert.equal(await buttons.count(), 1);
+  });
+
   /** A client of its own for each person, who signs in with a browser of their own. */
   async function connect(t, name) {
     const context = await browser.newContext();

@@ -35,6 +35,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// The services people can sign in to, and what each needs
     Providers(ProvidersArgs),
+    /// The programs that have registered themselves, and forgetting one
+    #[command(subcommand)]
+    Clients(ClientsCommand),
     /// Who is connected with what, and ending it
     #[command(subcommand)]
     Grants(GrantsCommand),
@@ -164,7 +167,7 @@ pub struct GrantsStoreArgs {
 }
 
 /// Which logins are meant: those that fit all that is said.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct GrantsFilterArgs {
     /// Only those of this person: the subject, or the e-mail address
     #[arg(long, value_name = "SUBJECT_OR_EMAIL")]
@@ -175,6 +178,36 @@ pub struct GrantsFilterArgs {
     /// Only those with this MCP server: its URL, or the path of it
     #[arg(long, value_name = "URL_OR_PATH")]
     pub resource: Option<String>,
+}
+
+/// `clients`
+#[derive(Debug, Subcommand)]
+pub enum ClientsCommand {
+    /// List the programs that have registered themselves
+    List(ClientsListArgs),
+    /// Forget one, and end its logins
+    Remove(ClientsRemoveArgs),
+}
+
+/// `clients list`
+#[derive(Debug, Args)]
+pub struct ClientsListArgs {
+    /// Where.
+    #[command(flatten)]
+    pub store: GrantsStoreArgs,
+}
+
+/// `clients remove`
+#[derive(Debug, Args)]
+pub struct ClientsRemoveArgs {
+    /// The id, as `clients list` shows it
+    pub id: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Where.
+    #[command(flatten)]
+    pub store: GrantsStoreArgs,
 }
 
 /// `grants list`
@@ -300,6 +333,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Providers(args) => command::providers::run(&args),
         Command::Demo(args) => block_on(command::demo::run(args.port, args.data)),
         Command::Serve(args) => block_on(command::serve::run(args)),
+        Command::Clients(ClientsCommand::List(args)) => block_on(command::clients::list(&args)),
+        Command::Clients(ClientsCommand::Remove(args)) => block_on(command::clients::remove(&args)),
         Command::Grants(GrantsCommand::List(args)) => block_on(command::grants::list(&args)),
         Command::Grants(GrantsCommand::Show(args)) => block_on(command::grants::show(&args)),
         Command::Grants(GrantsCommand::Revoke(args)) => block_on(command::grants::revoke(&args)),

@@ -1,4 +1,4 @@
-//! `grants list`, `show` and `revoke` as an operator runs them, on the store of a running server. Needs `redis-server`, and
+//! `grants list`, `show` and `revoke`, `clients list` and `remove` as an operator runs them, on the store of a running server. Needs `redis-server`, and
 //! `script` for a terminal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -50,7 +50,12 @@ impl World {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BIN);
-        command.arg("grants").args(args).args(["--store", &self.redis.url(), "--key-prefix", "mcp-login:"]);
+        command.args((args[0] != "clients").then_some("grants")).args(args).args([
+            "--store",
+            &self.redis.url(),
+            "--key-prefix",
+            "mcp-login:",
+        ]);
         command.env_clear().stdin(Stdio::null());
         command
     }
@@ -212,4 +217,34 @@ async fn what_cannot_be_read_is_counted_and_a_store_that_is_away_is_said() {
     world.redis.stop();
     let (text, code) = world.out(&["list"]);
     assert_eq!((text.contains("the store cannot be reached"), code), (true, 1), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_forgotten_with_its_logins() {
+    let world = World::start().await;
+    let unused = OAuthClient::register(&world.server).await;
+    let (text, code) = world.out(&["clients", "list"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.ends_with("\n3 clients\n") && !text.contains('\u{1b}'), "{text}");
+    let all = world.json_of(&["clients", "list"]);
+    let of = |id: &str| all.as_array().unwrap().iter().find(|one| one["client_id"] == id).unwrap().clone();
+    assert_eq!(
+        (of(unused.id())["used"].clone(), of(world.editor.id())["used"].clone()),
+        (json!(false), json!(true))
+    );
+    assert_eq!(of(unused.id())["redirect_uris"], json!([REDIRECT_URI]));
+
+    let (text, code) = world.out(&["clients", "remove", world.editor.id()]);
+    assert_eq!((text.contains("add --yes"), code), (true, 2), "{text}");
+    world.until([200, 200, 200]).await;
+    let (text, code) = world.out(&["clients", "remove", world.editor.id(), "--yes"]);
+    assert_eq!((text.starts_with("removed; 2 logins ended\n"), code), (true, 0), "{text}");
+    world.until([401, 200, 401]).await;
+    assert_eq!(
+        world.editor.refresh(&world.alices.refresh, &[]).await.status(),
+        401,
+        "nobody knows it any more"
+    );
+    assert_eq!(world.out(&["clients", "remove", world.editor.id(), "--yes"]).1, 1);
+    assert_eq!(world.json_of(&["clients", "list"]).as_array().unwrap().len(), 2);
 }

@@ -194,13 +194,14 @@ fn welcome(mcp: &str, demo: &Demo) -> String {
     const D: Style = Style::new().dimmed();
     let vscode = json!({ "name": "notes", "type": "http", "url": mcp });
     let cursor = json!({ "mcpServers": { "notes": { "url": mcp } } });
-    let sign_in = &demo.sign_in;
+    let (sign_in, account) = (&demo.sign_in, format!("{}/account", demo.gateway));
     format!(
         "
   {B}mcp-login demo{B:#}
 
   MCP server   {B}{mcp}{B:#}
   Sign-in      {sign_in}
+  Connections  {account}
 
   {B}Claude Code{B:#}
     claude mcp add --transport http notes {mcp}
@@ -240,6 +241,7 @@ mod tests {
             r#"code --add-mcp '{"name":"notes","type":"http","url":"http://127.0.0.1:8080/mcp"}'"#,
             r#"{"mcpServers":{"notes":{"url":"http://127.0.0.1:8080/mcp"}}}"#,
             "npx @modelcontextprotocol/inspector\n",
+            "Connections  http://127.0.0.1:8080/account\n",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -1,9 +1,12 @@
 //! The commands, one file each.
 
+mod ask;
+pub mod clients;
 pub mod config;
 pub mod demo;
 pub mod grants;
 pub mod providers;
+mod rows;
 pub mod serve;
 pub mod store;
 

@@ -1,14 +1,13 @@
 //! `grants`: who is connected with what, and ending it.
 
 mod list;
-mod revoke;
+pub(super) mod revoke;
 mod show;
 
 use std::collections::BTreeMap;
 
 use mcp_login::Store;
 use mcp_login::core::Timestamp;
-use mcp_login::page::shown;
 use mcp_login::store::backend::StoreError;
 use mcp_login::store::records::{GrantId, LiveLogin};
 use serde_json::{Value, json};
@@ -24,10 +23,7 @@ pub use show::show;
 /// Of how many clients the name is remembered.
 const MAX_NAMES: usize = 1_000;
 
-/// The longest text of somebody else that is shown whole, in characters.
-const MAX_TEXT: usize = 200;
-
-async fn open(args: &GrantsStoreArgs) -> Result<Named, Failure> {
+pub(super) async fn open(args: &GrantsStoreArgs) -> Result<Named, Failure> {
     Place::find(args.store.as_deref(), &args.options)?.open_existing().await
 }
 
@@ -88,11 +84,6 @@ impl GrantsFilterArgs {
     }
 }
 
-/// What somebody else wrote, without what could lead a terminal astray.
-fn plain(text: &str) -> String {
-    shown(text, MAX_TEXT).text
-}
-
 /// By what an operator knows the person best.
 fn person(login: &LiveLogin) -> &str {
     let user = &login.login.user;
@@ -116,23 +107,4 @@ fn in_json(login: &LiveLogin, client_name: Option<&str>) -> Value {
         "ends": ends.as_secs(),
         "upstream_ended": login.upstream_ended,
     })
-}
-
-/// Those that cannot be read may be of anybody.
-fn of_damaged(damaged: u64) -> Option<String> {
-    let records = super::store::count(damaged, "record");
-    (damaged > 0).then(|| format!("{records} cannot be read: `mcp-login store check` names them"))
-}
-
-/// What went wrong on the way, in the words of the commands.
-enum Trouble {
-    Store(StoreError),
-    /// Nobody reads any more (`| head`).
-    Unread,
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }

@@ -1,6 +1,5 @@
 //! `grants revoke`: ends logins at once.
 
-use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use anyhow::anyhow;
@@ -9,19 +8,22 @@ use mcp_login::store::backend::StoreError;
 use mcp_login::store::records::GrantId;
 use serde_json::json;
 
+use super::super::ask::{ask, check_somebody_is_there};
+use super::super::rows::of_damaged;
 use super::super::store::progress::Meter;
 use super::super::store::{Named, count};
-use super::{Names, of_damaged, open, parse_id, person, plain};
+use super::{Names, open, parse_id, person};
 use crate::cli::{Failure, GrantsFilterArgs, GrantsRevokeArgs, say};
+use crate::command::rows::plain;
 
 /// What the operator cannot do.
-const OF_SERVICE: &str = "What the service gave for them is sealed for their clients: it was not revoked there, and ends by itself.";
+pub(in crate::command) const OF_SERVICE: &str = "What the service gave for them is sealed for their clients: it was not revoked there, and ends by itself.";
 
 /// `grants revoke`
 pub async fn revoke(args: &GrantsRevokeArgs) -> Result<(), Failure> {
     let id = args.id.as_deref().map(parse_id).transpose()?;
-    if !args.yes && !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage("nobody can be asked here: add --yes".to_owned()));
+    if !args.yes {
+        check_somebody_is_there()?;
     }
     let named = open(&args.store).await?;
     let (ended, damaged) = match &id {
@@ -54,7 +56,11 @@ async fn end_one(named: &Named, id: &GrantId, yes: bool) -> Result<u64, Failure>
     Ok(u64::from(ended))
 }
 
-async fn end_all(named: &Named, filter: &GrantsFilterArgs, yes: bool) -> Result<(u64, u64), Failure> {
+pub(in crate::command) async fn end_all(
+    named: &Named,
+    filter: &GrantsFilterArgs,
+    yes: bool,
+) -> Result<(u64, u64), Failure> {
     if !yes {
         let (meant, damaged) = each(named, filter, async |_| Ok(true)).await?;
         if meant == 0 {
@@ -92,18 +98,4 @@ async fn each(
         _ => anyhow::Error::from(error).context(format!("{} ended, then", count(done, "login"))),
     })?;
     Ok((done, damaged))
-}
-
-/// Goes on only after a yes.
-fn ask(question: &str) -> Result<(), Failure> {
-    let mut stderr = anstream::stderr();
-    // Nobody is left to answer when stderr is gone.
-    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
-    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-    if read.is_ok() && yes {
-        return Ok(());
-    }
-    Err(Failure::Failed(anyhow!("nothing was ended")))
 }

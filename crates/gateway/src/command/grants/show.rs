@@ -6,7 +6,8 @@ use mcp_login::clock::{Clock, SystemClock};
 use mcp_login::page::Moment;
 use mcp_login::store::records::LiveLogin;
 
-use super::{Names, in_json, open, parse_id, plain};
+use super::super::rows::plain;
+use super::{Names, in_json, open, parse_id};
 use crate::cli::{Failure, GrantsShowArgs, say};
 
 /// `grants show`

@@ -101,6 +101,12 @@ impl Store {
         Ok(self.read_client(&key, now).await?.map(|(_, record)| record))
     }
 
+    /// Forgets a client; `false` when there is none of this id.
+    pub async fn remove_client(&self, client_id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(key) = key(client_id) else { return Ok(false) };
+        self.backend().delete(&key, now).await
+    }
+
     /// A login of this client has come to an end: from now on it lives for `idle` from its last use. `false` when it is
     /// not there any more.
     pub async fn use_client(

@@ -1,102 +1,26 @@
 //! The page on which a person sees and ends what is connected in their name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
+mod two_services;
+mod visitor;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::post;
+use mcp_login::Store;
 use mcp_login::settings::{AccessRule, RateLimit, RateLimits};
-use mcp_login::{AuthServer, Caller, Resource, Store};
 use mcp_login_testkit::browser::{Browser, location};
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens, param};
-use mcp_login_testkit::clock::MockClock;
 use mcp_login_testkit::fake_upstream::{FakeUpstream, FakeUser};
 use mcp_login_testkit::server::{Options, TestServer};
 use reqwest::Response;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+
+use visitor::{Visitor, connections, value_of, values_of};
 
 /// How soon the service hears of the end.
 const SOON: Duration = Duration::from_secs(5);
-
-/// A person at the page.
-struct Visitor<'a> {
-    server: &'a TestServer,
-    browser: Browser,
-}
-
-impl<'a> Visitor<'a> {
-    fn new(server: &'a TestServer) -> Self {
-        Self { server, browser: Browser::new() }
-    }
-
-    /// One who has signed in.
-    async fn signed_in(server: &'a TestServer) -> Self {
-        let visitor = Self::new(server);
-        visitor.sign_in("").await;
-        visitor
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}/account{path}", self.server.url)
-    }
-
-    /// The page.
-    async fn page(&self) -> String {
-        let page = self.browser.open(&self.url("")).await;
-        assert_eq!(page.status(), 200);
-        page.text().await.unwrap()
-    }
-
-    /// A form of the page, with whatever token it has.
-    async fn press(&self, path: &str, name: &str, value: &str) -> Response {
-        let page = self.page().await;
-        let token = value_of(&page, "form_token").unwrap_or_default();
-        self.post(path, &[("form_token", token), (name, value)]).await
-    }
-
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> Response {
-        self.browser.post(&self.url(path), &self.server.url, form).await
-    }
-
-    /// Up to the address that the service sends the browser back to.
-    async fn go_to_service(&self, upstream: &str) -> String {
-        let away = self.press("/sign-in", "upstream", upstream).await;
-        let back = self.browser.follow(away, &format!("{}/callback", self.server.url)).await;
-        back.into()
-    }
-
-    async fn sign_in(&self, upstream: &str) {
-        let back = self.go_to_service(upstream).await;
-        let answer = self.browser.open_from_elsewhere(&back).await;
-        assert_eq!((answer.status().as_u16(), location(&answer)), (303, self.url("")));
-    }
-
-    async fn disconnect(&self, id: &str) {
-        let answer = self.press("/disconnect", "connection", id).await;
-        assert_eq!((answer.status().as_u16(), location(&answer)), (303, self.url("")));
-    }
-}
-
-/// The value of the first field of this name.
-fn value_of<'a>(page: &'a str, name: &str) -> Option<&'a str> {
-    values_of(page, name).next()
-}
-
-fn values_of<'a>(page: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
-    let mark = format!("name=\"{name}\" value=\"");
-    let values: Vec<&str> =
-        page.split(mark.as_str()).skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    values.into_iter()
-}
-
-/// The ids of the connections, as they are shown.
-fn connections(page: &str) -> Vec<String> {
-    values_of(page, "connection").map(str::to_owned).collect()
-}
 
 async fn refused(answer: Response) {
     assert_eq!(answer.status(), 403);
@@ -434,99 +358,4 @@ async fn the_cookie_is_the_browsers_alone_and_new_with_each_sign_in() {
     let request = reqwest::Client::builder().no_proxy().build().unwrap().get(visitor.url(""));
     let held = request.header("cookie", format!("{}={}", planted[0].0, planted[0].1)).send().await.unwrap();
     assert!(held.text().await.unwrap().contains("Sign in to see"), "the one before is over");
-}
-
-/// `/notes` signs in at one service, `/mail` at another; the issuer has a path.
-struct Two {
-    server: TestServer,
-    mail: FakeUpstream,
-}
-
-impl Two {
-    async fn start() -> Self {
-        let (notes, mail) = (FakeUpstream::start().await, FakeUpstream::start().await);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/tenant", listener.local_addr().unwrap());
-        let clock = MockClock::new();
-        for service in [&notes, &mail] {
-            let clock = clock.clone();
-            service.set_now(move || mcp_login::clock::Clock::now(&clock));
-        }
-        let auth = AuthServer::builder(&url)
-            .upstream_named("notes", notes.oidc().named("Notes"))
-            .upstream_named("mail", mail.oidc().named("Mail"))
-            .store(Store::open("memory:").await.unwrap())
-            .resource(Resource::new("/notes").upstream("notes"))
-            .resource(Resource::new("/mail").upstream("mail"))
-            .clock(std::sync::Arc::new(clock.clone()))
-            .build()
-            .await
-            .unwrap();
-        let of = |path: &str| {
-            let who = post(async |caller: Caller| caller.subject().to_owned());
-            Router::new().route(&format!("/tenant{path}"), who).route_layer(auth.protect(path).unwrap())
-        };
-        let app = of("/notes").merge(of("/mail")).merge(auth.router());
-        let service = app.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { server: TestServer { url, clock, upstream: notes }, mail }
-    }
-
-    async fn log_in(&self, client: &OAuthClient, path: &str) -> Tokens {
-        let resource = format!("{}{path}", self.server.url);
-        let url = client.authorization_url(&[("resource", &resource), ("scope", "mcp")]);
-        let back = Browser::new().log_in(&url, REDIRECT_URI).await;
-        let code = param(&back, "code").unwrap_or_else(|| panic!("{back}"));
-        Tokens::read(client.exchange(&code, &[("resource", &resource)]).await).await
-    }
-}
-
-#[tokio::test]
-async fn who_signs_in_at_two_services_has_one_page() {
-    let two = Two::start().await;
-    let client = OAuthClient::register(&two.server).await;
-    two.server.upstream.sign_in_as(FakeUser::new("ada"));
-    two.mail.sign_in_as(FakeUser::new("bob"));
-    let notes = two.log_in(&client, "/notes").await;
-    two.server.clock.advance(Duration::from_secs(1));
-    let mail = two.log_in(&client, "/mail").await;
-    let visitor = Visitor { server: &two.server, browser: Browser::new() };
-    let page = visitor.page().await;
-    assert_eq!(values_of(&page, "upstream").collect::<Vec<_>>(), ["notes", "mail"]);
-    let origin = "http://127.0.0.1";
-    let post = async |path: &str, form: &[(&str, &str)]| {
-        let port = two.server.url.parse::<url::Url>().unwrap().port().unwrap();
-        visitor.browser.post(&visitor.url(path), &format!("{origin}:{port}"), form).await
-    };
-    let sign_in = async |upstream: &str, token: &str| {
-        let away = post("/sign-in", &[("upstream", upstream), ("form_token", token)]).await;
-        let back = visitor.browser.follow(away, &visitor.url("")).await;
-        assert_eq!(back.as_str(), visitor.url(""));
-    };
-
-    sign_in("notes", "").await;
-    let page = visitor.page().await;
-    assert_eq!(connections(&page).len(), 1, "of this service only: {page}");
-    assert!(page.contains("/notes</bdi>") && !page.contains("/mail</bdi>"));
-    assert_eq!(values_of(&page, "upstream").collect::<Vec<_>>(), ["mail"]);
-    two.server.clock.advance(Duration::from_secs(60));
-    sign_in("mail", value_of(&page, "form_token").unwrap()).await;
-    let page = visitor.page().await;
-    assert_eq!(connections(&page).len(), 2, "{page}");
-    assert_eq!(values_of(&page, "upstream").count(), 0);
-    assert_eq!(page.matches("In the name of").count(), 2);
-
-    // The newest is the one of /mail.
-    let token = value_of(&page, "form_token").unwrap();
-    let form = [("connection", connections(&page)[0].clone()), ("form_token", token.to_owned())];
-    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(location(&post("/disconnect", &form).await), visitor.url(""));
-    assert_eq!(client.call("/mail", &mail.access).await.status(), 401);
-    assert_eq!(client.call("/notes", &notes.access).await.status(), 200);
-
-    // Each sign-in has its own quarter of an hour.
-    two.server.clock.advance(Duration::from_secs(14 * 60));
-    let page = visitor.page().await;
-    assert_eq!((connections(&page).len(), values_of(&page, "upstream").count()), (0, 1), "{page}");
-    assert!(page.contains("Signed in with <bdi>Mail</bdi>"), "{page}");
 }
