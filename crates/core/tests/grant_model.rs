@@ -158,6 +158,7 @@ impl Run {
                 resource: "https://mcp.example.com/mcp".into(),
                 scope: scopes(GRANTED),
                 user: User::default(),
+                realm: None,
                 claims: sealed(0),
                 upstream_tokens: Some(sealed(0)),
                 upstream_ended: false,

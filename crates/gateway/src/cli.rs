@@ -136,6 +136,9 @@ pub struct CopyArgs {
     /// TO is an earlier copy of FROM that no gateway has used since: bring it up to date
     #[arg(long)]
     pub catch_up: bool,
+    /// With --catch-up: do not ask
+    #[arg(long, requires = "catch_up")]
+    pub yes: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -172,7 +175,7 @@ pub struct GrantsFilterArgs {
     /// Only those of this person: the subject, or the e-mail address
     #[arg(long, value_name = "SUBJECT_OR_EMAIL")]
     pub user: Option<String>,
-    /// Only those of this client: its id, or the name that it has registered
+    /// Only those of this client: its id; to list, also the name that it has registered
     #[arg(long, value_name = "ID_OR_NAME")]
     pub client: Option<String>,
     /// Only those with this MCP server: its URL, or the path of it

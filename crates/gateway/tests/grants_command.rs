@@ -196,7 +196,7 @@ async fn it_asks_before_it_ends_anything() {
     let args = format!("revoke --client {}", world.editor.id());
     for no in ["n\n", "\n", "yess\n"] {
         let (text, code) = at_terminal(&world, &args, no);
-        assert!(text.contains("End 2 logins? [y/N]") && text.contains("nothing was ended"), "{text}");
+        assert!(text.contains("End 2 logins? [y/N]") && text.contains("nothing was changed"), "{text}");
         assert_eq!(code, 1);
     }
     world.until([200, 200, 200]).await;

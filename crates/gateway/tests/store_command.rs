@@ -135,7 +135,7 @@ fn a_file_is_moved_to_a_redis_in_one_command() {
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("holds records already") && text.contains("--catch-up"), "{text}");
     insert(folder.path(), "4", b"{\"stage\":\"claimed\",\"expires_at\":1}");
-    let copied = json_of(folder.path(), &["copy", "file:mcp-login.db", &url, "--catch-up"]);
+    let copied = json_of(folder.path(), &["copy", "file:mcp-login.db", &url, "--catch-up", "--yes"]);
     assert_eq!((&copied["records"], &copied["written"]), (&json!(4), &json!(1)));
 
     // And to another prefix of the same server.

@@ -1,10 +1,12 @@
 //! What the builder says of a setup that cannot work.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mcp_login::server::AuthServerBuilder;
-use mcp_login::settings::{Lifetimes, RateLimit, RateLimits};
+use mcp_login::settings::{AccessRule, Lifetimes, RateLimit, RateLimits};
+use mcp_login::upstream::{Quirk, Upstream};
 use mcp_login::{AuthServer, Resource, Store, presets};
 use reqwest::header::FORWARDED;
 
@@ -107,4 +109,30 @@ fn limits_that_let_nobody_in_are_faults() {
     }
     let off = AuthServer::builder("https://mcp.example.com").rate_limits(RateLimits::OFF);
     assert_eq!(off.resource(Resource::new("/mcp")).faults(), [""; 0]);
+}
+
+/// The address that the browser brings is written by whoever sits at it, unless the service signs it.
+#[test]
+fn nobody_is_known_by_what_only_the_browser_says() {
+    let claims = |name: &str| AccessRule {
+        claims: BTreeMap::from([(name.to_owned(), vec!["1".into()])]),
+        ..AccessRule::default()
+    };
+    let kept = || {
+        presets::github("id", "secret").with(|provider| provider.keep_callback = vec!["company".into()])
+    };
+    let builder = |upstream: Upstream| {
+        AuthServer::builder("https://mcp.example.com").upstream(upstream).resource(Resource::new("/mcp"))
+    };
+    assert_eq!(builder(kept()).faults(), [""; 0]);
+    for name in ["company", "/company"] {
+        let faults = builder(kept()).access(claims(name)).faults();
+        assert!(faults.len() == 1 && faults[0].starts_with("access.claims."), "{faults:?}");
+    }
+    assert_eq!(builder(kept()).access(claims("/login")).faults(), [""; 0]);
+    let named = || kept().subject(["callback:/company"]);
+    let faults = builder(named()).faults();
+    assert!(faults.len() == 1 && faults[0].starts_with("upstream.subject: "), "{faults:?}");
+    let signed = named().with(|provider| provider.quirks = vec![Quirk::ShopifyCallback]);
+    assert_eq!(builder(signed).access(claims("company")).faults(), [""; 0]);
 }

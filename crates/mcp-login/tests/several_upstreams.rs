@@ -2,15 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
 use mcp_login::{AuthServer, Caller, Resource, Store};
 use mcp_login_testkit::browser::Browser;
-use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens};
+use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens, error_of};
 use mcp_login_testkit::clock::MockClock;
 use mcp_login_testkit::fake_upstream::{FakeUpstream, FakeUser};
-use mcp_login_testkit::server::TestServer;
+use mcp_login_testkit::server::{Options, TestServer};
 use tokio::net::TcpListener;
 
 /// `/notes` signs in at one service, `/mail` at another; each tells who calls.
@@ -120,4 +121,29 @@ async fn which_service_is_meant_has_to_be_said() {
     assert_eq!(twice.faults(), ["upstreams.a: is there twice"]);
     let odd = builder().upstream_named("A/b", upstream.oidc()).resource(Resource::new("/mcp").upstream("a"));
     assert_eq!(odd.faults().len(), 1);
+}
+
+/// Where another service has taken the place of the one that people signed in to, it must get nothing of theirs.
+#[tokio::test]
+async fn a_login_of_the_service_that_was_there_before_ends() {
+    let store = Store::open("memory:").await.unwrap();
+    let options = async || Options { store: store.clone(), ..Options::usual().await };
+    let server = TestServer::with(options().await).await;
+    let client = OAuthClient::register(&server).await;
+    let (kept, refreshed) = (client.log_in(&Browser::new()).await, client.log_in(&Browser::new()).await);
+    let same = Some(Box::new(server.upstream.oidc()));
+    let same = server.start_node(Options { sign_in_at: same, ..options().await }).await;
+    let again = client.through(&same).refresh(&refreshed.refresh, &[]).await;
+    assert_eq!(again.status(), 200, "the same service elsewhere");
+    let refreshed = Tokens::read(again).await;
+
+    let other = FakeUpstream::start().await;
+    let sign_in_at = Some(Box::new(other.oidc()));
+    let client = client.through(&server.start_node(Options { sign_in_at, ..options().await }).await);
+    let refused = error_of(client.refresh(&refreshed.refresh, &[]).await).await;
+    assert_eq!(refused, (400, "invalid_grant".to_owned()));
+    server.clock.advance(Duration::from_secs(50 * 60));
+    let told = client.call("/mcp", &kept.access).await.json::<serde_json::Value>().await.unwrap();
+    assert!(told["upstream_token"]["error"].is_string(), "{told}");
+    assert_eq!(other.refreshes(), 0);
 }

@@ -85,6 +85,10 @@ pub struct Login {
     pub scope: Scopes,
     /// The person.
     pub user: User,
+    /// The upstream that the person signed in to, by what it is and not by what it is called here: nobody else may be asked
+    /// about them, or sent their tokens. `None` where nobody signed in, and in logins that are older than this.
+    #[serde(default)]
+    pub realm: Option<String>,
     /// Everything that the upstream said of the person, under the grant's data key.
     pub claims: Sealed,
     /// The upstream's tokens, under the grant's data key. `None` where nobody signed in there: a client that acts for
@@ -112,6 +116,12 @@ pub struct PresentedClient<'a> {
 }
 
 impl Login {
+    /// Whether the person may have signed in to this upstream.
+    #[must_use]
+    pub fn is_of(&self, realm: &str) -> bool {
+        self.realm.as_deref().is_none_or(|of| of == realm)
+    }
+
     /// Whether this client may use what the login gave.
     pub fn check_client(&self, client: PresentedClient<'_>) -> Result<(), GrantError> {
         if self.client_id != client.id {

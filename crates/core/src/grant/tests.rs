@@ -71,6 +71,7 @@ fn code_issued() -> CodeIssued {
             resource: "https://mcp.example.com/mcp".into(),
             scope: Scopes::parse("a b").unwrap(),
             user: User::default(),
+            realm: None,
             claims: sealed(0),
             upstream_tokens: Some(sealed(0)),
             upstream_ended: false,

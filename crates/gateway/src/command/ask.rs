@@ -26,5 +26,5 @@ pub(super) fn ask(question: &str) -> Result<(), Failure> {
     if read.is_ok() && yes {
         return Ok(());
     }
-    Err(Failure::Failed(anyhow!("nothing was ended")))
+    Err(Failure::Failed(anyhow!("nothing was changed")))
 }

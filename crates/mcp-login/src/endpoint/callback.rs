@@ -176,6 +176,7 @@ async fn issue_code(
             upstream_tokens: Some(key.seal(grant, UPSTREAM_TOKENS_LABEL, &tokens)?),
             upstream_ended: false,
             confidential: request.confidential,
+            realm: Some(returned.sign_in.upstream.realm().to_owned()),
             user: user(identity),
             logged_in_at: now,
         },
@@ -187,14 +188,15 @@ async fn issue_code(
         expires_at: now.plus(server.lifetimes.code),
     };
     let next = Grant::CodeIssued(Box::new(issued));
-    match server.store.swap_grant(grant, returned.claimed, &next, now).await? {
-        Swap::Done(_) => {}
-        Swap::Conflict | Swap::Missing => return Err(StoreError::Damaged("a claimed grant was changed")),
-    }
     let person = server.person(&returned.sign_in.name, &subject);
+    // Before there is a login: whoever ends another one of theirs meanwhile must not end this one's tokens at the service.
     // Without it the login is good all the same, and not on the list of the person's connections.
     if let Err(error) = server.store.remember_login(&person, grant, now).await {
         log_failure(&error);
+    }
+    match server.store.swap_grant(grant, returned.claimed, &next, now).await? {
+        Swap::Done(_) => {}
+        Swap::Conflict | Swap::Missing => return Err(StoreError::Damaged("a claimed grant was changed")),
     }
     tracing::info!(client_id = request.client_id, resource = request.resource, "a person has logged in");
     Ok(code.to_secret())

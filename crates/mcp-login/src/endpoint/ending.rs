@@ -21,8 +21,9 @@ pub(super) async fn end_login(
     let ended = server.store.end_grant(grant, server.now()).await?;
     let tokens = key.zip(login.upstream_tokens.as_ref());
     let tokens = tokens.and_then(|(key, sealed)| key.open(grant, UPSTREAM_TOKENS_LABEL, sealed).ok());
-    if let Some(tokens) = tokens {
-        discard(server, &server.sign_ins.of(&login.resource).name, &login.user.subject, tokens);
+    let sign_in = server.sign_ins.of(&login.resource);
+    if let Some(tokens) = tokens.filter(|_| login.is_of(sign_in.upstream.realm())) {
+        discard(server, &sign_in.name, &login.user.subject, tokens);
     }
     Ok(ended)
 }

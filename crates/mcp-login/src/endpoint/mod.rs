@@ -76,7 +76,7 @@ impl AuthorizationServer {
     /// here: another service of the same name has other people.
     fn person(&self, upstream: &str, subject: &str) -> PersonKey {
         let realm = self.sign_ins.named(upstream).map(|sign_in| sign_in.upstream.realm());
-        PersonKey::new(&realm.unwrap_or_default(), subject)
+        PersonKey::new(realm.unwrap_or_default(), subject)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

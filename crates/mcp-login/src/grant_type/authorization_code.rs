@@ -34,7 +34,9 @@ pub(super) async fn exchange(
             Grant::Active(active) => {
                 let error = active.check_code(presented.code, presented.client, presented.jkt);
                 if error == GrantError::Replayed {
-                    context.store.end_grant(code.grant(), context.now).await?;
+                    if !context.store.end_grant_at(code.grant(), found.version, context.now).await? {
+                        continue;
+                    }
                     tracing::warn!(
                         client_id = client.id(),
                         "a code was presented twice; its login has been ended"

@@ -78,6 +78,7 @@ pub(super) async fn issue_access_token(
         resource: resource.to_owned(),
         scope: scope.clone(),
         user: subject.user,
+        realm: None,
         claims: key.seal(&grant, CLAIMS_LABEL, &subject.claims)?,
         upstream_tokens: None,
         upstream_ended: false,

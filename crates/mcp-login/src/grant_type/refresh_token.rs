@@ -49,7 +49,9 @@ pub(super) async fn refresh(
             Ok(step) => step,
             Err(error) => {
                 if error == GrantError::Replayed {
-                    context.store.end_grant(token.grant(), context.now).await?;
+                    if !context.store.end_grant_at(token.grant(), found.version, context.now).await? {
+                        continue;
+                    }
                     tracing::warn!(
                         client_id = client.id(),
                         "a refresh token was presented long after its use; its login has been ended"
@@ -88,6 +90,11 @@ async fn check_access(
     key: &DataKey,
 ) -> Result<(), TokenError> {
     let user = &active.login.user;
+    if !active.login.is_of(context.sign_ins.of(&active.login.resource).upstream.realm()) {
+        context.store.end_grant(token.grant(), context.now).await?;
+        tracing::info!("a login of a service that this server no longer signs people in with was ended");
+        return Err(OAuthError::invalid_grant("people sign in elsewhere now; log in again").into());
+    }
     let identity = Identity {
         subject: user.subject.clone(),
         email: user.email.clone(),

@@ -123,7 +123,7 @@ impl UpstreamTokens {
     }
 
     fn tokens_of(&self, active: &Active) -> Result<upstream::UpstreamTokens, UpstreamTokenError> {
-        if active.login.upstream_ended {
+        if active.login.upstream_ended || !active.login.is_of(self.verifier.upstream.realm()) {
             return Err(UpstreamTokenError::LoginNeeded);
         }
         let sealed = active.login.upstream_tokens.as_ref().ok_or(UpstreamTokenError::NoAccount)?;

@@ -226,6 +226,7 @@ impl AuthServerBuilder {
             faults.extend(wrong.map(|(key, fault)| format!("trusted_issuers[{n}].{key}: {fault}")));
         }
         check_upstreams(&self.upstreams, &self.resources, &mut faults);
+        check_access(&self.access, &self.upstreams, &mut faults);
         faults
     }
 
@@ -400,6 +401,18 @@ fn check_upstreams(upstreams: &[(String, Upstream)], resources: &[Resource], fau
             let there: Vec<_> = names.iter().filter(|name| !name.is_empty()).map(String::as_str).collect();
             let what = wanted.map_or_else(|| "is missing".to_owned(), |name| format!("{name:?} is none"));
             faults.push(format!("mcp[{n}].upstream: {what}; the upstreams are {}", there.join(", ")));
+        }
+    }
+}
+
+/// What stands in the address that the browser brings can be written by whoever sits at it, unless the service signs it.
+fn check_access(access: &AccessRule, upstreams: &[(String, Upstream)], faults: &mut Vec<String>) {
+    for claim in access.claims.keys() {
+        let name = claim.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or(claim);
+        if upstreams.iter().any(|(_, upstream)| upstream.keeps_unsigned(name)) {
+            faults.push(format!(
+                "access.claims.{claim}: comes with the browser, unsigned; anybody could say they have it"
+            ));
         }
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! A copy goes in two passes. The first puts every record into the other store as it is, with its version and its end, but
 //! for what is there already. The second looks at everything that is there then: what the first store has no more is
-//! removed, for a login that was ended must not come back, and what is missing is counted. At last some records are read
-//! from both and compared.
+//! removed, for a login that was ended must not come back; what is missing, or is not what was put there, is counted. At
+//! last some records are read from both once more, which tells if somebody uses the first store meanwhile.
+//!
+//! Only what this program writes is copied or removed: other names may stand in the same place.
 //!
 //! While it goes on a record in the target says so. A copy that was broken off finds it, and goes on where it was: what is
 //! there already costs one call and changes nothing.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -17,12 +20,13 @@ use mcp_login_core::Timestamp;
 
 use super::Store;
 use super::backend::{Backend, Entry, Key, Listed, StoreError};
+use super::records::is_record;
 use super::walk::{Seen, each_page};
 
 /// How many records are on their way at once.
 const AT_ONCE: usize = 64;
 
-/// How many records are compared at the end.
+/// How many records are read again at the end.
 const SAMPLE: usize = 1_000;
 
 /// The kind of the record that says that a copy is not finished.
@@ -74,7 +78,7 @@ pub struct Copied {
     pub damaged: u64,
     /// Records of the target that the source had no more, and that were removed.
     pub removed: u64,
-    /// Records that were read from both at the end, and are the same.
+    /// Records that were read back, and are the same.
     pub compared: u64,
 }
 
@@ -100,7 +104,7 @@ pub enum CopyError {
         records: u64,
         /// Of them, not in the target.
         missing: u64,
-        /// Of those compared, not the same.
+        /// Of them, not the same.
         different: u64,
     },
 }
@@ -109,7 +113,7 @@ impl Store {
     /// Copies everything to another store. Nobody may write to either of them meanwhile: a login that is made in the source
     /// after it was looked at is not in the target, and if there are any, this ends with [`CopyError::Differ`].
     ///
-    /// It holds about 40 bytes of memory for each record.
+    /// It holds about 50 bytes of memory for each record.
     pub async fn copy_to(
         &self,
         to: &Self,
@@ -123,6 +127,7 @@ impl Store {
             now,
             progress,
             records: Seen::default(),
+            hasher: RandomState::new(),
             sample: BTreeMap::new(),
             copied: Copied::default(),
         };
@@ -144,7 +149,10 @@ impl Store {
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     until: Timestamp,
+    /// Of its version, value and end.
+    hash: u64,
     found: bool,
+    same: bool,
 }
 
 struct Copy<'a, N, P> {
@@ -153,7 +161,8 @@ struct Copy<'a, N, P> {
     now: N,
     progress: P,
     records: Seen<Wanted>,
-    /// What is compared at the end, by the hash of the key.
+    hasher: RandomState,
+    /// What is read again at the end, by the hash of the key.
     sample: BTreeMap<u64, Key>,
     copied: Copied,
 }
@@ -193,14 +202,15 @@ impl<N: Fn() -> Timestamp, P: FnMut(Progress)> Copy<'_, N, P> {
     /// Those of a page that belong into the target.
     fn wanted(&mut self, listed: Vec<Listed>, now: Timestamp) -> Vec<(Key, Entry)> {
         let mut records = Vec::with_capacity(listed.len());
-        for Listed { key, entry } in listed.into_iter().filter(|record| record.key.kind() != COPY) {
+        for Listed { key, entry } in listed.into_iter().filter(|record| is_record(record.key.kind())) {
             match entry {
                 Err(_) => self.copied.damaged = self.copied.damaged.saturating_add(1),
                 Ok(entry) if entry.expires_at.has_passed(now) => {
                     self.copied.ended = self.copied.ended.saturating_add(1);
                 }
                 Ok(entry) => {
-                    self.records.insert(key.as_str(), Wanted { until: entry.expires_at, found: false });
+                    let (until, hash) = (entry.expires_at, self.hash(&entry));
+                    self.records.insert(key.as_str(), Wanted { until, hash, found: false, same: false });
                     self.sample.insert(self.records.number(key.as_str()), key.clone());
                     // The lowest of random numbers are a random sample.
                     if self.sample.len() > SAMPLE {
@@ -211,6 +221,10 @@ impl<N: Fn() -> Timestamp, P: FnMut(Progress)> Copy<'_, N, P> {
             }
         }
         records
+    }
+
+    fn hash(&self, entry: &Entry) -> u64 {
+        self.hasher.hash_one((entry.version.0, &entry.value, entry.expires_at.as_millis()))
     }
 
     /// How many of these were written: the others are there already.
@@ -230,11 +244,11 @@ impl<N: Fn() -> Timestamp, P: FnMut(Progress)> Copy<'_, N, P> {
         each_page(to, CopyError::To, async |page| {
             let now = (self.now)();
             for Listed { key, entry } in page.records {
-                let lives = entry.is_ok_and(|entry| !entry.expires_at.has_passed(now));
-                if !lives || key.kind() == COPY {
-                    continue;
-                }
+                let lives = entry.ok().filter(|entry| !entry.expires_at.has_passed(now));
+                let Some(entry) = lives.filter(|_| is_record(key.kind())) else { continue };
+                let hash = self.hash(&entry);
                 if let Some(wanted) = self.records.get_mut(key.as_str()) {
+                    wanted.same = wanted.hash == hash;
                     done = done.saturating_add(u64::from(!std::mem::replace(&mut wanted.found, true)));
                 } else if from.get(&key, now).await.map_err(CopyError::From)?.is_none() {
                     to.delete(&key, now).await.map_err(CopyError::To)?;
@@ -249,21 +263,22 @@ impl<N: Fn() -> Timestamp, P: FnMut(Progress)> Copy<'_, N, P> {
 
     async fn verify(&mut self) -> Result<(), CopyError> {
         let now = (self.now)();
+        for key in self.sample.values() {
+            let (here, there) = (self.from.get(key, now).await, self.to.get(key, now).await);
+            let same = here.map_err(CopyError::From)? == there.map_err(CopyError::To)?;
+            if let Some(wanted) = self.records.get_mut(key.as_str()) {
+                wanted.same &= same;
+            }
+        }
         let lives = self.records.values().filter(|wanted| !wanted.until.has_passed(now));
         let (mut records, mut missing, mut different) = (0_u64, 0_u64, 0_u64);
         for wanted in lives {
             records = records.saturating_add(1);
             missing = missing.saturating_add(u64::from(!wanted.found));
-        }
-        for key in self.sample.values() {
-            let (here, there) = (self.from.get(key, now).await, self.to.get(key, now).await);
-            if here.map_err(CopyError::From)? == there.map_err(CopyError::To)? {
-                self.copied.compared = self.copied.compared.saturating_add(1);
-            } else {
-                different = different.saturating_add(1);
-            }
+            different = different.saturating_add(u64::from(!wanted.same));
         }
         self.copied.records = records;
+        self.copied.compared = records.saturating_sub(different);
         if missing > 0 || different > 0 {
             return Err(CopyError::Differ { records, missing, different });
         }
@@ -271,12 +286,12 @@ impl<N: Fn() -> Timestamp, P: FnMut(Progress)> Copy<'_, N, P> {
     }
 }
 
-/// Whether anything is there that lives.
+/// Whether anything of this program is there that lives.
 async fn holds_records(backend: &dyn Backend, now: Timestamp) -> Result<bool, CopyError> {
     let mut held = false;
     each_page(backend, CopyError::To, async |page| {
         held = page.records.into_iter().any(|Listed { key, entry }| {
-            key.kind() != COPY && entry.is_ok_and(|entry| !entry.expires_at.has_passed(now))
+            is_record(key.kind()) && entry.is_ok_and(|entry| !entry.expires_at.has_passed(now))
         });
         Ok(if held { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })

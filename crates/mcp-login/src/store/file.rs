@@ -48,6 +48,7 @@ impl FileBackend {
     /// [`StoreError::Open`], naming the path, when another process has the file open, when it is not a store of
     /// mcp-login or one of a later version, and when it cannot be made, read or written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        database::make(path)?;
         let owned = path.to_owned();
         Self::with(path, Box::new(move || database::open(&owned)))
     }

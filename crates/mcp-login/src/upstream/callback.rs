@@ -50,6 +50,12 @@ impl Callback<'_> {
 }
 
 impl Upstream {
+    /// Whether this claim is what the browser said, and nobody else.
+    pub(crate) fn keeps_unsigned(&self, claim: &str) -> bool {
+        let kept = self.provider.keep_callback.iter().any(|kept| kept == claim);
+        kept && !self.provider.has(Quirk::ShopifyCallback)
+    }
+
     /// That Shopify wrote this callback, and for the shop where the login was started: the `hmac` is over all the other
     /// parameters, sorted.
     pub(super) fn check_signature(&self, callback: Callback<'_>) -> Result<(), UpstreamError> {

@@ -81,7 +81,11 @@ impl Upstream {
             revocation_endpoint: provider
                 .revocation_endpoint
                 .clone()
-                .or_else(|| found.and_then(|d| d.revocation_endpoint.clone())),
+                .or_else(|| found.and_then(|d| d.revocation_endpoint.clone()))
+                .filter(|named| {
+                    provider.revocation_endpoint.is_some()
+                        || parse("revocation_endpoint", named, self.issuer_is_loopback()).is_ok()
+                }),
             jwks_uri,
             iss_parameter: found.is_some_and(|d| d.authorization_response_iss_parameter_supported),
         })

@@ -206,11 +206,13 @@ impl Upstream {
 
     /// Within what a subject is unique: the issuer of an OpenID provider, else the service by where people sign in to it, which
     /// has the tenant where there are several.
-    pub(crate) fn realm(&self) -> String {
+    pub(crate) fn realm(&self) -> &str {
         let provider = &self.provider;
         match (provider.kind, &provider.issuer) {
-            (Kind::Oidc, Some(issuer)) => issuer.clone(),
-            _ => provider.authorization_endpoint.clone().unwrap_or_else(|| provider.name.clone()),
+            (Kind::Oidc, Some(issuer)) => issuer,
+            // Its endpoints have a version in them.
+            _ if provider.has(Quirk::Facebook) => &provider.name,
+            _ => provider.authorization_endpoint.as_deref().unwrap_or(&provider.name),
         }
     }
 

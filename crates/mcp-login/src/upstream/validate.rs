@@ -154,6 +154,11 @@ impl Upstream {
                     "subject",
                     format!("{part:?} needs an id_token, which only an OpenID Connect provider gives"),
                 )),
+                // Whoever is at the browser can write anything there.
+                Some(SubjectPart::Callback(_)) if !self.provider.has(Quirk::ShopifyCallback) => faults.push((
+                    "subject",
+                    format!("{part:?} is not signed by this service: anybody could come as somebody else"),
+                )),
                 // Only what is kept can be pointed into.
                 Some(SubjectPart::Callback(pointer))
                     if !self.provider.keep_callback.iter().any(|kept| pointer.strip_prefix('/') == Some(kept)) =>

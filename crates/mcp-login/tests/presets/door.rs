@@ -5,6 +5,7 @@ use mcp_login::upstream::Provider;
 use mcp_login_testkit::browser::{Browser, location};
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens, param};
 use mcp_login_testkit::server::{Options, TestServer};
+use reqwest::Response;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -58,10 +59,14 @@ impl Door {
 
     /// The whole way, up to where the client is told how it went.
     pub(crate) async fn log_in(&self) -> Url {
+        Url::parse(&location(&self.come_back().await)).unwrap()
+    }
+
+    /// The whole way, and what the browser is answered when it comes back.
+    pub(crate) async fn come_back(&self) -> Response {
         let sent = self.to_service().await;
         self.play(&sent);
-        let answer = self.browser.open_from_elsewhere(self.back(&sent).as_str()).await;
-        Url::parse(&location(&answer)).unwrap()
+        self.browser.open_from_elsewhere(self.back(&sent).as_str()).await
     }
 
     /// What the MCP server knows of the person, from the address that the client was told.

@@ -2,7 +2,6 @@
 
 use mcp_login::settings::AccessRule;
 use mcp_login::upstream::{Login, Upstream, UpstreamError};
-use mcp_login_testkit::client::param;
 use serde_json::{Value, json};
 
 use crate::door::Door;
@@ -78,7 +77,9 @@ async fn a_whole_login_and_a_rule_on_the_tenant() {
     assert_eq!(known["subject"], format!("{ACME}:690222be-ff1a"));
     assert_eq!(known["email"], Value::Null, "nobody says that it was verified");
     let door = Door::at("microsoft", rule(OTHER), |_| {}).await;
-    assert_eq!(param(&door.log_in().await, "error").as_deref(), Some("access_denied"));
+    let refused = door.come_back().await;
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().await.unwrap().contains("access_denied"), "and the way back to the client");
 }
 
 #[test]

@@ -132,9 +132,11 @@ async fn a_notion_workspace_without_a_person_is_nobody() {
 }
 
 #[tokio::test]
-async fn a_callback_without_its_company_is_nobody() {
+async fn whoever_writes_another_company_into_the_callback_stays_who_they_are() {
     let run = Run::new("quickbooks", shape("quickbooks")).await;
-    run.play(&run.shape.answer, None);
-    let error = run.exchange(&std::collections::BTreeMap::new()).await.unwrap_err();
-    assert!(matches!(error, UpstreamError::Untrusted(_)), "{error}");
+    run.play(&run.shape.answer, run.shape.person.as_deref());
+    let forged = std::collections::BTreeMap::from([("realmId".to_owned(), "1".to_owned())]);
+    let login = run.exchange(&forged).await.unwrap();
+    assert_eq!(login.identity.subject, run.shape.subject);
+    assert_ne!(login.identity.subject, "1");
 }

@@ -5,6 +5,7 @@ use mcp_login::clock::{Clock, SystemClock};
 use mcp_login::store::copy::{Copied, CopyError, Progress, Target};
 use serde_json::json;
 
+use super::super::ask::{ask, check_somebody_is_there};
 use super::progress::Meter;
 use super::{Named, Place, count, grouped};
 use crate::cli::{CopyArgs, Failure, say};
@@ -16,10 +17,17 @@ pub async fn copy(args: &CopyArgs) -> Result<(), Failure> {
     if let Some(prefix) = &args.to_key_prefix {
         to.options = to.options.key_prefix(prefix);
     }
-    if from.url == to.url && from.options.prefix() == to.options.prefix() {
-        return Err(Failure::Usage("FROM and TO are the same store".to_owned()));
+    let (of_from, of_to) = (from.options.prefix(), to.options.prefix());
+    if from.url == to.url && (of_from.starts_with(of_to) || of_to.starts_with(of_from)) {
+        return Err(Failure::Usage("FROM and TO are the same store, or one is within the other".to_owned()));
+    }
+    if args.catch_up && !args.yes {
+        check_somebody_is_there()?;
     }
     let (from, to) = (from.open_existing().await?, to.open().await?);
+    if args.catch_up && !args.yes {
+        ask(&format!("Remove every login from {} that is not in {}?", to.name, from.name))?;
+    }
     let target = if args.catch_up { Target::EarlierCopy } else { Target::Empty };
     let mut meter = Meter::new();
     let copied = from

@@ -68,8 +68,13 @@ fn shown(url: &str, options: &StoreOptions) -> String {
         return url.to_owned();
     }
     let rest = rest.trim_start_matches('/');
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    let place = place.split(['?', '#']).next().unwrap_or_default();
+    let head = rest.split(['?', '#']).next().unwrap_or_default();
+    let place = match head.rsplit_once('@') {
+        Some((_, place)) => place,
+        // A password with a ? or # in it that was not encoded: who knows where it begins.
+        None if rest.contains('@') => "…",
+        None => head,
+    };
     format!("{scheme}://{place} (keys {}*)", options.prefix())
 }
 

@@ -171,6 +171,7 @@ fn grant(token: u8, length: usize, now: Timestamp) -> Grant {
         resource: "https://mcp.example.com/mcp".into(),
         scope: Scopes::default(),
         user: User::default(),
+        realm: None,
         claims: Sealed::new(vec![0; length]),
         upstream_tokens: None,
         upstream_ended: false,

@@ -168,16 +168,25 @@ fn begin_write(database: &Database) -> Result<WriteTransaction, redb::Error> {
 }
 
 /// Opens the file at `path`, or makes it.
-pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
-    if path.is_dir() {
-        return Err(refusal(path, "is a folder; name a file in it"));
-    }
+/// Makes the file, unless there is one.
+pub(super) fn make(path: &Path) -> Result<(), StoreError> {
     making::make_if_missing(path).map_err(|unmade| match unmade {
         Unmade::Busy => refusal(path, "is being made by another mcp-login process: start one only"),
         Unmade::Io(error) => io_refusal(path, &error),
         Unmade::Database(error) => database_refusal(path, &error),
         Unmade::Unfit(unfit) => unfit_refusal(path, &unfit),
-    })?;
+    })
+}
+
+/// Opens what is there, and makes nothing: a file that goes missing while it is in use is an outage, and an empty one in
+/// its place would log everybody out.
+pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+    if path.is_dir() {
+        return Err(refusal(path, "is a folder; name a file in it"));
+    }
+    if !path.exists() {
+        return Err(refusal(path, "is gone"));
+    }
     let opened = Builder::new().set_cache_size(CACHE_BYTES).create(path);
     let database = opened.map_err(|error| database_refusal(path, &error))?;
     prepare(&database).map_err(|unfit| unfit_refusal(path, &unfit))?;

@@ -1,8 +1,10 @@
 //! Grants in the store: `grant:<id>`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mcp_login_core::Timestamp;
-use mcp_login_core::grant::Grant;
+use mcp_login_core::grant::{Claimed, Grant};
 
 use super::{GrantId, decode, encode};
 use crate::store::Store;
@@ -81,6 +83,24 @@ impl Store {
     async fn has_written(&self, key: &Key, value: &Bytes, now: Timestamp) -> Option<Version> {
         let entry = self.backend().get(key, now).await.ok().flatten()?;
         (entry.value == *value).then_some(entry.version)
+    }
+
+    /// The same, if it is still as it was read. A service with replicas may have given an old state of it, and whoever is
+    /// found guilty by an old state must not lose their login.
+    pub async fn end_grant_at(
+        &self,
+        id: &GrantId,
+        version: Version,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let nobodys = Grant::Claimed(Claimed { expires_at: now.plus(Duration::from_secs(60)) });
+        match self.swap_grant(id, version, &nobodys, now).await? {
+            Swap::Conflict => Ok(false),
+            Swap::Done(_) | Swap::Missing => {
+                self.end_grant(id, now).await?;
+                Ok(true)
+            }
+        }
     }
 
     /// Ends a grant, and with it everything that it gave.

@@ -57,6 +57,12 @@ impl GrantId {
         &self.0
     }
 
+    /// When it was made.
+    pub(crate) fn begun(&self) -> Timestamp {
+        let millis = self.0.get(..12).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        Timestamp::from_millis(millis.unwrap_or_default())
+    }
+
     /// The end of the id: enough to tell the logins of one browser apart, too little to find the record.
     #[must_use]
     pub fn short(&self) -> &str {

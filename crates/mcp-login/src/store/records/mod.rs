@@ -39,6 +39,13 @@ use serde::de::DeserializeOwned;
 
 use super::backend::StoreError;
 
+/// Whether records of this kind are the store's content: no note of a copy or of a check, and nothing of somebody else.
+pub(crate) fn is_record(kind: &str) -> bool {
+    use self::{account::ACCOUNTS, approvals::APPROVALS, clients::CLIENTS, lease::LEASES, people::PEOPLE};
+    use self::{session_key::SECRETS, used::USED};
+    [GRANTS, CLIENTS, PEOPLE, ACCOUNTS, APPROVALS, USED, SECRETS, LEASES].contains(&kind)
+}
+
 fn encode(record: &impl Serialize) -> Result<Bytes, StoreError> {
     serde_json::to_vec(record)
         .map(Bytes::from)

@@ -23,6 +23,9 @@ const TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// The most logins of one person that are remembered; the oldest give way.
 const MAX_LOGINS: usize = 100;
 
+/// How long a login stays on the list that is not found: it may not have begun yet, or a replica may not know it.
+const YOUNG: Duration = Duration::from_secs(60 * 60);
+
 /// How often a change is tried that others keep overtaking.
 const MAX_ATTEMPTS: usize = 16;
 
@@ -99,8 +102,9 @@ impl Store {
                 live.push((id.clone(), found.record));
             }
         }
-        if live.len() < named.grants.len() {
-            let kept = Logins { grants: live.iter().map(|(id, _)| id.clone()).collect() };
+        let stays = |id: &GrantId| !id.begun().plus(YOUNG).has_passed(now) || live.iter().any(|(of, _)| of == id);
+        let kept = Logins { grants: named.grants.iter().filter(|id| stays(id)).cloned().collect() };
+        if kept.grants.len() < named.grants.len() {
             // Whoever has written meanwhile knows better.
             self.backend().swap(&key, entry.version, encode(&kept)?, entry.expires_at, now).await?;
         }
