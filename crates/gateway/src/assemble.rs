@@ -90,6 +90,12 @@ fn static_client(config: &StaticClientConfig) -> StaticClient {
 
 fn resource(mcp: &McpConfig) -> Resource {
     let mut resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter());
+    for (glob, scopes) in &mcp.tool_scopes {
+        resource = resource.tool_scopes(glob, scopes.iter());
+    }
+    for (scope, description) in &mcp.scope_descriptions {
+        resource = resource.scope_description(scope, description);
+    }
     if let Some(name) = &mcp.upstream {
         resource = resource.upstream(name);
     }

@@ -189,5 +189,6 @@ pub struct Mcp {
     pub public_tools: Vec<String>,
     pub scopes: Option<Vec<String>>,
     pub tool_scopes: BTreeMap<String, Vec<String>>,
+    pub scope_descriptions: BTreeMap<String, String>,
     pub headers: BTreeMap<String, String>,
 }

@@ -162,6 +162,7 @@ static MCP: &[Key] = &[
     key("public_tools", Kind::Texts),
     key("scopes", Kind::Texts),
     key("tool_scopes", Kind::TextsByName),
+    key("scope_descriptions", Kind::TextByName),
     key("headers", Kind::TextByName),
 ];
 

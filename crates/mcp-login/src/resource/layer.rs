@@ -8,29 +8,28 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::OriginalUri;
-use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
 use mcp_login_core::dpop::{DpopError, ProvedRequest};
-use mcp_login_core::mcp::{MAX_PUBLIC_BODY, Message, PublicMethods};
+use mcp_login_core::mcp::{PublicMethods, ToolScopes};
+use mcp_login_core::scope::Scopes;
 use serde_json::json;
 use tower::{Layer, Service};
 use tower_http::cors::{AllowHeaders, Any, Cors, CorsLayer};
 use url::Url;
 
+use super::body::{Repeated, is_plain_json, read_body};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
 use super::session::SessionError;
 use super::verify::{Verifier, VerifyError};
 use crate::dpop::{DPOP, Proof};
 use crate::telemetry::log_failure;
-
-/// How long the body of an anonymous request is waited for.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most that is read of a request that is refused without it, in bytes, and how long it is waited for.
 const MAX_REFUSED_BODY: usize = 64 * 1024;
@@ -48,6 +47,10 @@ pub(crate) struct Protection {
     /// The exact URL of the server: the audience of its tokens.
     pub(crate) resource: String,
     pub(crate) challenge: Challenge,
+    /// What every token needs.
+    pub(crate) baseline: Scopes,
+    /// What single calls need besides.
+    pub(crate) tool_scopes: ToolScopes,
     /// What anybody may do; `None` where every request needs a user.
     pub(crate) public: Option<PublicMethods>,
 }
@@ -150,23 +153,62 @@ impl Protection {
             // A proof without a token is the proof of nobody.
             Authorization::Absent => return self.admit_anonymous(request, scheme).await,
         };
-        match self.verifier.verify(token, proof.as_ref(), &self.resource, &self.challenge.scopes).await {
+        match self.verifier.verify(token, proof.as_ref(), &self.resource).await {
             Ok(caller) => {
+                self.check_scopes(request, &caller, scheme).await?;
                 request.extensions_mut().insert(MaybeCaller(Some(caller.clone())));
                 request.extensions_mut().insert(caller);
                 Ok(())
             }
             Err(VerifyError::Invalid(reason)) => Err(self.refuse_token(reason, scheme)),
             Err(VerifyError::Proof(error)) => Err(self.refuse_proof(error)),
-            Err(VerifyError::InsufficientScope) => {
-                tracing::info!(resource = self.resource, reason = "a scope is missing", "refused with 403");
-                Err(self.challenge.insufficient_scope(scheme))
-            }
             Err(VerifyError::Store(error)) => {
                 log_failure(&error);
                 Err(unavailable())
             }
         }
+    }
+
+    /// That the token may do this (RFC 6750 §3.1). One that may do everything is not asked what it does.
+    async fn check_scopes(
+        &self,
+        request: &mut Request<Body>,
+        caller: &Caller,
+        scheme: Scheme,
+    ) -> Result<(), Response> {
+        if caller.scopes().covers(&self.challenge.scopes) {
+            return Ok(());
+        }
+        let mut needed = self.baseline.clone();
+        if !self.tool_scopes.all().is_empty() {
+            needed = needed.union(&self.needed_by(request).await?);
+        }
+        if caller.scopes().covers(&needed) {
+            return Ok(());
+        }
+        tracing::info!(resource = self.resource, %needed, reason = "a scope is missing", "refused with 403");
+        Err(self.challenge.insufficient_scope(&needed, scheme))
+    }
+
+    /// What a request needs beyond the baseline: every scope, unless it can only be read in one way.
+    async fn needed_by(&self, request: &mut Request<Body>) -> Result<Scopes, Response> {
+        let every = || Ok(self.tool_scopes.all().clone());
+        match *request.method() {
+            Method::POST => {}
+            // The stream and the end of a session.
+            Method::GET | Method::HEAD | Method::DELETE if request.body().is_end_stream() => {
+                return Ok(Scopes::default());
+            }
+            _ => return every(),
+        }
+        if !is_plain_json(request.headers()) {
+            return every();
+        }
+        let Some(body) = read_body(request).await? else { return every() };
+        let Some(Repeated { method, name }) = Repeated::of(request.headers()) else { return every() };
+        let needed = self.tool_scopes.needed_by_body(&body, self.public.as_ref(), method, name);
+        *request.body_mut() = Body::from(body);
+        Ok(needed)
     }
 
     /// That the session which the request names is the user's.
@@ -260,14 +302,15 @@ impl Protection {
         {
             return refuse("not a plain message to the server itself");
         }
-        let body = Limited::new(std::mem::take(request.body_mut()), MAX_PUBLIC_BODY).collect();
-        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return refuse("the body is too long, or broke off"),
-            Err(_) => return Err(too_slow()),
+        let Some(body) = read_body(request).await? else {
+            return refuse("the body is too long, or broke off");
         };
-        let message = public.public_message(&body);
-        if !message.is_some_and(|message| agrees(request.headers(), &message)) {
+        let repeated = Repeated::of(request.headers());
+        let is_public = repeated.zip(public.public_message(&body)).is_some_and(|(repeated, message)| {
+            message.agrees_with(repeated.method, repeated.name)
+                && self.tool_scopes.needed_by(&message, Some(public)).is_empty()
+        });
+        if !is_public {
             return refuse("not a public message");
         }
         // Nobody in particular has no session at the backend.
@@ -313,40 +356,4 @@ fn post_only() -> Response {
     let description = "without a login there is no stream here; use POST";
     let body = Json(json!({"error": "invalid_request", "error_description": description}));
     (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], body).into_response()
-}
-
-fn too_slow() -> Response {
-    let body =
-        Json(json!({"error": "invalid_request", "error_description": "the request body stopped arriving"}));
-    (StatusCode::REQUEST_TIMEOUT, body).into_response()
-}
-
-/// Whether the headers that repeat what is in the body do so.
-fn agrees(headers: &HeaderMap, message: &Message<'_>) -> bool {
-    let one = |name: &str| {
-        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-        (values.next(), values.next())
-    };
-    let ((method, second_method), (name, second_name)) = (one("mcp-method"), one("mcp-name"));
-    second_method.is_none() && second_name.is_none() && message.agrees_with(method, name)
-}
-
-/// Whether the body is what it looks like: JSON in UTF-8, not compressed. A backend might decode anything else into
-/// another message than the one that was read here.
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let only = |name: HeaderName| {
-        let mut values = headers.get_all(name).iter();
-        (values.next(), values.next())
-    };
-    let (content_type, second) = only(CONTENT_TYPE);
-    let content_type = content_type.and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let is_json = parts.next().as_deref() == Some("application/json");
-    let in_utf8 = parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\"" | ""));
-    // Some backends read `content_encoding` as if it were the header.
-    let disguised = |name: &HeaderName| {
-        matches!(name.as_str(), "content_type" | "content_encoding" | "transfer_encoding" | "content_length")
-    };
-    let encoded = headers.contains_key(CONTENT_ENCODING) || headers.keys().any(disguised);
-    second.is_none() && is_json && in_utf8 && !encoded
 }

@@ -1,6 +1,7 @@
 //! What stands before the MCP server: who may call what, and who is calling.
 
 mod access;
+mod body;
 mod cache;
 mod caller;
 mod challenge;

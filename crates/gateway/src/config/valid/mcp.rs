@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderName;
-use mcp_login::core::mcp::DEFAULT_PUBLIC_METHODS;
+use mcp_login::core::mcp::{DEFAULT_PUBLIC_METHODS, ToolScopes};
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
 use super::check_http_url;
@@ -78,6 +78,10 @@ pub struct McpConfig {
     pub auth: Auth,
     /// The baseline a token needs.
     pub scopes: Scopes,
+    /// What calls need besides, by a pattern of tools, prompts or resources.
+    pub tool_scopes: Vec<(String, Scopes)>,
+    /// What scopes let a client do, in words.
+    pub scope_descriptions: BTreeMap<String, String>,
     /// The name of the service that its users sign in to, where there are several.
     pub upstream: Option<String>,
     /// Added to what the backend gets.
@@ -113,9 +117,6 @@ fn server<'a>(
             );
         }
     }
-    if !raw.tool_scopes.is_empty() {
-        faults.not_yet(format!("{key}.tool_scopes"), "take it out; `scopes` is what every call needs");
-    }
     let path = path(raw.path, &format!("{key}.path"), others, faults);
     let backend = backend(raw.backend, raw.command.is_some(), &format!("{key}.backend"), faults);
     let words = [("required", false), ("lazy", true)];
@@ -131,10 +132,20 @@ fn server<'a>(
     }
     let auth =
         lazy.map(|lazy| if lazy { public(raw.public_methods, raw.public_tools) } else { Auth::Required });
-    let scopes = scopes(raw.scopes, &format!("{key}.scopes"), faults);
+    let scopes = baseline(raw.scopes, &format!("{key}.scopes"), faults);
+    let tool_scopes = tool_scopes(raw.tool_scopes, &format!("{key}.tool_scopes"), faults);
     let headers = headers(raw.headers, &format!("{key}.headers"), faults);
     let upstream = raw.upstream;
-    Some(McpConfig { path: path?, backend: backend?, auth: auth?, scopes: scopes?, upstream, headers })
+    Some(McpConfig {
+        path: path?,
+        backend: backend?,
+        auth: auth?,
+        scopes: scopes?,
+        tool_scopes,
+        scope_descriptions: raw.scope_descriptions,
+        upstream,
+        headers,
+    })
 }
 
 fn warn_of_what_does_nothing(methods: Option<&[String]>, tools: &[String], key: &str, faults: &mut Faults) {
@@ -235,8 +246,30 @@ fn backend(written: Option<String>, has_command: bool, key: &str, faults: &mut F
     }
 }
 
-fn scopes(written: Option<Vec<String>>, key: &str, faults: &mut Faults) -> Option<Scopes> {
-    let written = written.unwrap_or_else(|| vec!["mcp".to_owned()]);
+fn baseline(written: Option<Vec<String>>, key: &str, faults: &mut Faults) -> Option<Scopes> {
+    scopes(written.unwrap_or_else(|| vec!["mcp".to_owned()]), key, faults)
+}
+
+fn tool_scopes(
+    written: BTreeMap<String, Vec<String>>,
+    key: &str,
+    faults: &mut Faults,
+) -> Vec<(String, Scopes)> {
+    let mut judged = Vec::new();
+    for (glob, names) in written {
+        let key = check::join(key, &glob);
+        if let Err(error) = ToolScopes::default().add(&glob, &Scopes::default()) {
+            faults.push(&key, format!("{error}; write \"delete_*\", \"prompt:NAME\" or \"resource:URI\""));
+        }
+        if names.is_empty() {
+            faults.push(&key, "needs nothing: name the scopes, or take it out");
+        }
+        judged.extend(scopes(names, &key, faults).map(|scopes| (glob, scopes)));
+    }
+    judged
+}
+
+fn scopes(written: Vec<String>, key: &str, faults: &mut Faults) -> Option<Scopes> {
     if written.iter().any(|name| name == OFFLINE_ACCESS) {
         faults.push(
             key,
