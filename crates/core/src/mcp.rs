@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 pub use glob::{Glob, InvalidGlob};
 pub use tool_scopes::ToolScopes;
@@ -55,10 +56,7 @@ impl PublicMethods {
     /// `notifications/cancelled` and take a refusal for a reason to log in again.
     #[must_use]
     pub fn public_message<'a>(&self, body: &'a [u8]) -> Option<Message<'a>> {
-        if body.len() > MAX_PUBLIC_BODY {
-            return None;
-        }
-        let message: Message<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
+        let message = Message::read(body)?;
         let is_public = match message.method {
             "tools/call" => self.has_tool(&message),
             method if method.starts_with("notifications/") => !message.has_id,
@@ -82,7 +80,15 @@ pub struct Message<'a> {
     uri: Option<&'a str>,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// The one message in this body, if every parser reads it alike.
+    fn read(body: &'a [u8]) -> Option<Self> {
+        if body.len() > MAX_PUBLIC_BODY {
+            return None;
+        }
+        serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+    }
+
     /// Whether headers that say what is in the body say the same (MCP 2026-07-28 `Mcp-Method`, `Mcp-Name`): a backend
     /// may go by them.
     #[must_use]
@@ -95,6 +101,14 @@ impl Message<'_> {
         mcp_method.is_none_or(|method| method == self.method.as_bytes())
             && mcp_name.is_none_or(|held| name.is_some_and(|name| held == name.as_bytes()))
     }
+}
+
+/// The id of the call of a tool that this body is, if it can be answered: a string or a whole number.
+#[must_use]
+pub fn call_id(body: &[u8]) -> Option<Value> {
+    Message::read(body).filter(|message| message.method == "tools/call" && message.has_id)?;
+    let mut message: Value = serde_json::from_slice(body).ok()?;
+    Some(message["id"].take()).filter(|id| id.is_string() || id.is_i64() || id.is_u64())
 }
 
 /// What a client may send: a message, or its answer to a question of the server's.

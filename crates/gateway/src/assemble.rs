@@ -101,9 +101,11 @@ fn resource(mcp: &McpConfig) -> Resource {
     }
     match &mcp.auth {
         Auth::Required => resource.access(Access::Required),
-        Auth::Lazy { public_methods, public_tools } => {
-            resource.access(Access::Lazy).public_methods(public_methods).public_tools(public_tools)
-        }
+        Auth::Lazy { public_methods, public_tools, challenge } => resource
+            .access(Access::Lazy)
+            .public_methods(public_methods)
+            .public_tools(public_tools)
+            .challenge(*challenge),
     }
 }
 

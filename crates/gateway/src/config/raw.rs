@@ -185,6 +185,7 @@ pub struct Mcp {
     pub env: Option<BTreeMap<String, String>>,
     pub upstream: Option<String>,
     pub auth: Option<String>,
+    pub challenge: Option<String>,
     pub public_methods: Option<Vec<String>>,
     pub public_tools: Vec<String>,
     pub scopes: Option<Vec<String>>,

@@ -158,6 +158,7 @@ static MCP: &[Key] = &[
     key("env", Kind::TextByName),
     key("upstream", Kind::Text),
     key("auth", Kind::Text),
+    key("challenge", Kind::Text),
     key("public_methods", Kind::Texts),
     key("public_tools", Kind::Texts),
     key("scopes", Kind::Texts),

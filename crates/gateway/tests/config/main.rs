@@ -115,6 +115,7 @@ refresh_ttl = "forever"
 path = "/token/x"
 backend = "ftp://h"
 auth = "sometimes"
+challenge = "loud"
 scopes = ["offline_access"]
 tool_scopes = { "delete_*" = ["w x"], "prompt:" = ["w"], "list" = [] }
 [[mcp]]
@@ -168,6 +169,7 @@ fn a_file_with_many_faults_says_all_of_them() {
         "mcp[0].path",
         "mcp[0].backend",
         "mcp[0].auth",
+        "mcp[0].challenge",
         "mcp[0].scopes",
         "mcp[0].tool_scopes.\"delete_*\"",
         "mcp[0].tool_scopes.list",
@@ -420,6 +422,7 @@ command = ["npx"]
 env = { T = "x" }
 upstream = "other"
 auth = "required"
+challenge = "http"
 public_methods = ["initialize"]
 public_tools = []
 scopes = ["mcp"]
@@ -439,6 +442,8 @@ fn what_does_nothing_with_lazy_is_a_warning() {
         |line: &str| warnings(&with("path = \"/mcp\"", &format!("path = \"/mcp\"\nauth = \"lazy\"\n{line}")));
     assert_eq!(lazy("public_methods = [\"ping\", \"tools/call\"]"), ["mcp[0].public_methods"]);
     assert_eq!(lazy("public_tools = [\"about\", \"get_*\"]"), ["mcp[0].public_tools"]);
+    assert!(lazy("challenge = \"auto\"").is_empty());
+    assert_eq!(warnings(&with("backend =", "challenge = \"result\"\nbackend =")), ["mcp[0].challenge"]);
     assert!(lazy("public_methods = [\"tools/list\"]\npublic_tools = [\"about\"]").is_empty());
 }
 

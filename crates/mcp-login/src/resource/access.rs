@@ -15,6 +15,19 @@ pub enum Access {
     Lazy,
 }
 
+/// How a call of a tool that needs a login, or a wider one, is refused where discovery is public ([`Access::Lazy`]). A token
+/// that is not good is refused with 401 in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChallengeForm {
+    /// As HTTP has it: 401 or 403 with `WWW-Authenticate` (RFC 6750 §3).
+    #[default]
+    Http,
+    /// As `ChatGPT` has it: 200 with a result that says `isError`, and the challenge in `_meta["mcp/www_authenticate"]`.
+    Result,
+    /// As the client reads it, by its `User-Agent`.
+    Auto,
+}
+
 /// An MCP server that is to be protected.
 #[derive(Debug, Clone)]
 pub struct Resource {
@@ -23,6 +36,7 @@ pub struct Resource {
     pub(crate) scopes: Vec<String>,
     pub(crate) name: Option<String>,
     pub(crate) upstream: Option<String>,
+    pub(crate) challenge: ChallengeForm,
     public_methods: Vec<String>,
     public_tools: Vec<String>,
     tool_scopes: Vec<(String, Vec<String>)>,
@@ -41,6 +55,7 @@ impl Resource {
             scopes: vec!["mcp".to_owned()],
             name: None,
             upstream: None,
+            challenge: ChallengeForm::Http,
             public_methods: DEFAULT_PUBLIC_METHODS.map(str::to_owned).to_vec(),
             public_tools: Vec::new(),
             tool_scopes: Vec::new(),
@@ -52,6 +67,13 @@ impl Resource {
     #[must_use]
     pub const fn access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// How calls are refused that need a login, with [`Access::Lazy`].
+    #[must_use]
+    pub const fn challenge(mut self, form: ChallengeForm) -> Self {
+        self.challenge = form;
         self
     }
 

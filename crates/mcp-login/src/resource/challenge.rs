@@ -8,7 +8,7 @@ use mcp_login_core::dpop::DpopError;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::metadata::SIGNING_ALGORITHMS;
 use mcp_login_core::scope::Scopes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Where a client finds out how to log in, and what it then needs.
 #[derive(Debug, Clone)]
@@ -35,6 +35,31 @@ impl Challenge {
         let description = "this server needs a login; see resource_metadata in WWW-Authenticate";
         let body = OAuthError::new(ErrorCode::InvalidToken, description);
         self.response(StatusCode::UNAUTHORIZED, scheme, &body, &self.scopes, [None, None])
+    }
+
+    /// No token for this call, said in its result: clients that look for it there take it for a reason to log in only with an
+    /// error.
+    pub(super) fn login_needed_in_result(&self, id: &Value) -> Response {
+        let description = "this tool needs a login";
+        self.in_result(id, &self.scopes, &OAuthError::new(ErrorCode::InvalidToken, description))
+    }
+
+    /// A good token that may not make this call, said in its result.
+    pub(super) fn insufficient_scope_in_result(&self, id: &Value, needed: &Scopes) -> Response {
+        let description = "this tool needs a login that may do more";
+        self.in_result(id, needed, &OAuthError::new(ErrorCode::InsufficientScope, description))
+    }
+
+    /// The answer to a call (JSON-RPC 2.0 §5, MCP `CallToolResult`).
+    fn in_result(&self, id: &Value, scopes: &Scopes, error: &OAuthError) -> Response {
+        let challenge = format!("Bearer {}", self.parameters(scopes, Some(error)).join(", "));
+        let result = json!({
+            "content": [{"type": "text", "text": error.description}],
+            "isError": true,
+            "_meta": {"mcp/www_authenticate": [challenge]},
+        });
+        let body = Json(json!({"jsonrpc": "2.0", "id": id, "result": result}));
+        ([(CACHE_CONTROL, "no-store")], body).into_response()
     }
 
     /// A token that is not good, for whatever reason: one answer, so that nobody learns which.

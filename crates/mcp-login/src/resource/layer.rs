@@ -10,19 +10,20 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::OriginalUri;
-use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, COOKIE};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
 use mcp_login_core::dpop::{DpopError, ProvedRequest};
-use mcp_login_core::mcp::{PublicMethods, ToolScopes};
+use mcp_login_core::mcp::{PublicMethods, ToolScopes, call_id};
 use mcp_login_core::scope::Scopes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::{Layer, Service};
 use tower_http::cors::{AllowHeaders, Any, Cors, CorsLayer};
 use url::Url;
 
+use super::access::ChallengeForm;
 use super::body::{Repeated, is_plain_json, read_body};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
@@ -53,6 +54,10 @@ pub(crate) struct Protection {
     pub(crate) tool_scopes: ToolScopes,
     /// What anybody may do; `None` where every request needs a user.
     pub(crate) public: Option<PublicMethods>,
+    /// How calls are refused that need a login, where discovery is public.
+    pub(crate) form: ChallengeForm,
+    /// Which clients read a refusal in a result, by their `User-Agent`, for [`ChallengeForm::Auto`].
+    pub(crate) looks_into_results: fn(&str) -> bool,
 }
 
 /// Protects an MCP server; made by [`AuthServer::protect`](crate::AuthServer::protect).
@@ -187,6 +192,9 @@ impl Protection {
             return Ok(());
         }
         tracing::info!(resource = self.resource, %needed, reason = "a scope is missing", "refused with 403");
+        if let Some(id) = self.call_to_answer(request).await? {
+            return Err(self.challenge.insufficient_scope_in_result(&id, &needed));
+        }
         Err(self.challenge.insufficient_scope(&needed, scheme))
     }
 
@@ -283,6 +291,27 @@ impl Protection {
         own.is_ok_and(|own| own.path() == asked || asked.strip_suffix('/') == Some(own.path()))
     }
 
+    /// Whether the client looks for a refusal in the result of its call.
+    fn is_read_in_result(&self, headers: &HeaderMap) -> bool {
+        match self.form {
+            ChallengeForm::Http => false,
+            ChallengeForm::Result => true,
+            ChallengeForm::Auto => {
+                let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+                agent.is_some_and(self.looks_into_results)
+            }
+        }
+    }
+
+    /// The id of the call that a request of a user is, if it is to be refused in its result.
+    async fn call_to_answer(&self, request: &mut Request<Body>) -> Result<Option<Value>, Response> {
+        let plain = request.method() == Method::POST && is_plain_json(request.headers());
+        if self.public.is_none() || !plain || !self.is_read_in_result(request.headers()) {
+            return Ok(None);
+        }
+        Ok(read_body(request).await?.as_deref().and_then(call_id))
+    }
+
     /// A request without a token: through if it is something that anybody may do.
     async fn admit_anonymous(&self, request: &mut Request<Body>, scheme: Scheme) -> Result<(), Response> {
         let refuse = |reason| Err(self.refuse_anonymous(reason, scheme));
@@ -311,7 +340,9 @@ impl Protection {
                 && self.tool_scopes.needed_by(&message, Some(public)).is_empty()
         });
         if !is_public {
-            return refuse("not a public message");
+            let refusal = self.refuse_anonymous("not a public message", scheme);
+            let id = call_id(&body).filter(|_| self.is_read_in_result(request.headers()));
+            return Err(id.map_or(refusal, |id| self.challenge.login_needed_in_result(&id)));
         }
         // Nobody in particular has no session at the backend.
         request.headers_mut().remove(COOKIE);

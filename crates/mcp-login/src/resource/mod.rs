@@ -10,7 +10,7 @@ mod session;
 mod upstream_token;
 mod verify;
 
-pub use access::{Access, Resource};
+pub use access::{Access, ChallengeForm, Resource};
 pub(crate) use cache::GrantCache;
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
 pub(crate) use challenge::Challenge;

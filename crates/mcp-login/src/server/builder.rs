@@ -13,7 +13,7 @@ use mcp_login_core::token::GrantType;
 use url::{Host, Url};
 
 use super::AuthServer;
-use crate::client::known::known_clients;
+use crate::client::known::{known_clients, looks_into_results};
 use crate::client::{Clients, ConfiguredClients, KeySets, MetadataDocuments};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::AuthorizationServer;
@@ -343,6 +343,8 @@ fn protection(
         baseline: settings.scopes.clone(),
         tool_scopes: resource.parsed_tool_scopes(drop),
         public: resource.public(),
+        form: resource.challenge,
+        looks_into_results,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderName;
+use mcp_login::ChallengeForm;
 use mcp_login::core::mcp::{DEFAULT_PUBLIC_METHODS, ToolScopes};
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
@@ -64,6 +65,8 @@ pub enum Auth {
         public_methods: Vec<String>,
         /// Tools that anybody may call.
         public_tools: Vec<String>,
+        /// How other calls are refused.
+        challenge: ChallengeForm,
     },
 }
 
@@ -124,6 +127,7 @@ fn server<'a>(
         None => Some(false),
         written => one_of(written, &format!("{key}.auth"), &words, faults),
     };
+    let challenge = challenge(raw.challenge, lazy, key, faults);
     if lazy == Some(false) && (raw.public_methods.is_some() || !raw.public_tools.is_empty()) {
         faults.warn(key, "public_methods and public_tools do nothing with auth = \"required\"");
     }
@@ -131,7 +135,11 @@ fn server<'a>(
         warn_of_what_does_nothing(raw.public_methods.as_deref(), &raw.public_tools, key, faults);
     }
     let auth =
-        lazy.map(|lazy| if lazy { public(raw.public_methods, raw.public_tools) } else { Auth::Required });
+        lazy.map(
+            |lazy| {
+                if lazy { public(raw.public_methods, raw.public_tools, challenge) } else { Auth::Required }
+            },
+        );
     let scopes = baseline(raw.scopes, &format!("{key}.scopes"), faults);
     let tool_scopes = tool_scopes(raw.tool_scopes, &format!("{key}.tool_scopes"), faults);
     let headers = headers(raw.headers, &format!("{key}.headers"), faults);
@@ -163,9 +171,19 @@ fn warn_of_what_does_nothing(methods: Option<&[String]>, tools: &[String], key: 
     }
 }
 
-fn public(methods: Option<Vec<String>>, public_tools: Vec<String>) -> Auth {
+fn challenge(written: Option<String>, lazy: Option<bool>, key: &str, faults: &mut Faults) -> ChallengeForm {
+    if written.is_some() && lazy == Some(false) {
+        faults
+            .warn(format!("{key}.challenge"), "does nothing with auth = \"required\": that is always HTTP's");
+    }
+    let words =
+        [("http", ChallengeForm::Http), ("result", ChallengeForm::Result), ("auto", ChallengeForm::Auto)];
+    one_of(written, &format!("{key}.challenge"), &words, faults).unwrap_or_default()
+}
+
+fn public(methods: Option<Vec<String>>, public_tools: Vec<String>, challenge: ChallengeForm) -> Auth {
     let default = || DEFAULT_PUBLIC_METHODS.iter().map(|method| (*method).to_owned()).collect();
-    Auth::Lazy { public_methods: methods.unwrap_or_else(default), public_tools }
+    Auth::Lazy { public_methods: methods.unwrap_or_else(default), public_tools, challenge }
 }
 
 fn path<'a>(
