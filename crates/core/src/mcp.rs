@@ -58,16 +58,22 @@ impl PublicMethods {
     pub fn public_message<'a>(&self, body: &'a [u8]) -> Option<Message<'a>> {
         let message = Message::read(body)?;
         let is_public = match message.method {
-            "tools/call" => self.has_tool(&message),
+            "tools/call" => self.has_call(&message),
             method if method.starts_with("notifications/") => !message.has_id,
             method => self.methods.contains(method),
         };
         is_public.then_some(message)
     }
 
+    /// Whether anybody may call this tool.
+    #[must_use]
+    pub fn has_tool(&self, name: &str) -> bool {
+        self.tools.contains(name)
+    }
+
     /// Whether it calls a tool that anybody may call.
-    fn has_tool(&self, message: &Message<'_>) -> bool {
-        message.method == "tools/call" && message.name.is_some_and(|tool| self.tools.contains(tool))
+    fn has_call(&self, message: &Message<'_>) -> bool {
+        message.method == "tools/call" && message.name.is_some_and(|tool| self.has_tool(tool))
     }
 }
 
@@ -101,6 +107,12 @@ impl<'a> Message<'a> {
         mcp_method.is_none_or(|method| method == self.method.as_bytes())
             && mcp_name.is_none_or(|held| name.is_some_and(|name| held == name.as_bytes()))
     }
+}
+
+/// Whether this body asks for the list of tools.
+#[must_use]
+pub fn is_tools_list(body: &[u8]) -> bool {
+    Message::read(body).is_some_and(|message| message.method == "tools/list" && message.has_id)
 }
 
 /// The id of the call of a tool that this body is, if it can be answered: a string or a whole number.

@@ -1,8 +1,9 @@
 //! A call that needs a login, refused where `ChatGPT` looks for it: in its result.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use axum::Router;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Json, Router};
 use mcp_login::{Access, ChallengeForm, Resource};
 use mcp_login_testkit::browser::Browser;
 use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens, param};
@@ -11,6 +12,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 const CHATGPT: &str = "openai-mcp/1.0.0 (ChatGPT)";
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"delete_x"}}"#;
 
 /// `/result`, `/auto` and `/http` let anybody discover; `/required` does not.
@@ -28,11 +30,20 @@ async fn start() -> TestServer {
     });
     TestServer::around(Options { resources: resources.to_vec(), ..Options::usual().await }, move |auth| {
         forms.into_iter().fold(Router::new(), |router, (path, _)| {
-            let echo = Router::new().route(path, any(async |body: String| body));
-            router.merge(echo.route_layer(auth.protect(path).unwrap()))
+            let server = Router::new().route(path, any(answer));
+            router.merge(server.route_layer(auth.protect(path).unwrap()))
         })
     })
     .await
+}
+
+/// A list of two tools, or what was sent.
+async fn answer(body: String) -> Response {
+    if body != LIST {
+        return body.into_response();
+    }
+    Json(json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "about"}, {"name": "delete_x"}]}}))
+        .into_response()
 }
 
 fn post(server: &TestServer, path: &str, body: impl Into<String>) -> RequestBuilder {
@@ -133,5 +144,26 @@ async fn a_bad_token_is_401_and_a_narrow_one_hears_of_what_it_lacks() {
         }
         let batch = in_result(post(&server, path, format!("[{CALL}]")).bearer_auth(&tokens.access)).await;
         assert_eq!(batch, Err(StatusCode::FORBIDDEN));
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_tools_says_what_each_needs() {
+    let server = start().await;
+    let listed = async |request: RequestBuilder| {
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["result"]["tools"].clone()
+    };
+    let plain = json!([{"name": "about"}, {"name": "delete_x"}]);
+    assert_eq!(listed(post(&server, "/http", LIST)).await, plain);
+    assert_eq!(listed(post(&server, "/auto", LIST)).await, plain);
+    let for_chatgpt = post(&server, "/auto", LIST).header("user-agent", CHATGPT);
+    for request in [post(&server, "/result", LIST), for_chatgpt] {
+        let tools = listed(request).await;
+        let oauth = json!([{"type": "oauth2", "scopes": ["mcp", "mcp:write"]}]);
+        for (n, schemes) in [json!([{"type": "noauth"}]), oauth].into_iter().enumerate() {
+            assert_eq!(tools[n]["securitySchemes"], schemes);
+            assert_eq!(tools[n]["_meta"]["securitySchemes"], schemes);
+        }
     }
 }

@@ -77,10 +77,17 @@ impl ToolScopes {
         })
     }
 
+    /// What calls of this tool need.
+    #[must_use]
+    pub fn needed_by_tool(&self, name: &str) -> Scopes {
+        let rules = self.rules.iter().filter(|rule| rule.kind == Kind::Tool && rule.glob.matches(name));
+        rules.fold(Scopes::default(), |needed, rule| needed.union(&rule.scopes))
+    }
+
     /// What this message needs. A tool that anybody may call needs nothing: it was named, not only meant.
     #[must_use]
     pub fn needed_by(&self, message: &Message<'_>, public: Option<&PublicMethods>) -> Scopes {
-        if public.is_some_and(|public| public.has_tool(message)) {
+        if public.is_some_and(|public| public.has_call(message)) {
             return Scopes::default();
         }
         let is = |method: &str| message.method.eq_ignore_ascii_case(method);

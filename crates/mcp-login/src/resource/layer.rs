@@ -10,13 +10,15 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::OriginalUri;
-use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, COOKIE, USER_AGENT};
+use axum::http::header::{
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, USER_AGENT,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
 use mcp_login_core::dpop::{DpopError, ProvedRequest};
-use mcp_login_core::mcp::{PublicMethods, ToolScopes, call_id};
+use mcp_login_core::mcp::{PublicMethods, ToolScopes, call_id, is_tools_list};
 use mcp_login_core::scope::Scopes;
 use serde_json::{Value, json};
 use tower::{Layer, Service};
@@ -28,6 +30,7 @@ use super::body::{Repeated, is_plain_json, read_body};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
 use super::session::SessionError;
+use super::tools_list::decorate;
 use super::verify::{Verifier, VerifyError};
 use crate::dpop::{DPOP, Proof};
 use crate::telemetry::log_failure;
@@ -35,6 +38,9 @@ use crate::telemetry::log_failure;
 /// The most that is read of a request that is refused without it, in bytes, and how long it is waited for.
 const MAX_REFUSED_BODY: usize = 64 * 1024;
 const REFUSED_BODY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The longest request for a list of tools that is looked at, in bytes.
+const MAX_TOOLS_LIST: usize = 4096;
 
 /// Put into the extensions of a response by whoever finds out, behind the layer, that a user is needed, or has to sign in
 /// again ([`UpstreamTokenError::LoginNeeded`](super::UpstreamTokenError::LoginNeeded)): the layer answers with a challenge.
@@ -129,7 +135,15 @@ where
             if let Err(refusal) = protection.open_session(&mut request, user.as_deref(), scheme).await {
                 return Ok(settle(request, refusal).await);
             }
-            let response = inner.call(request).await?.into_response();
+            let decorated = match protection.is_decorated(&mut request).await {
+                Ok(decorated) => decorated,
+                Err(refusal) => return Ok(settle(request, refusal).await),
+            };
+            let mut response = inner.call(request).await?.into_response();
+            if decorated {
+                let told = Arc::clone(&protection);
+                response = decorate(response, move |tool| told.security_schemes(tool)).await;
+            }
             Ok(match response.extensions().get::<LoginNeeded>() {
                 None => protection.seal_session(response, user.as_deref()).await,
                 Some(LoginNeeded) if user.is_none() => protection.challenge.login_needed(scheme),
@@ -301,6 +315,40 @@ impl Protection {
                 agent.is_some_and(self.looks_into_results)
             }
         }
+    }
+
+    /// Whether the request is for a list of tools that says which need a login. Such a request is short; a long one is not
+    /// looked at.
+    async fn is_decorated(&self, request: &mut Request<Body>) -> Result<bool, Response> {
+        let length =
+            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let may_be = self.public.is_some()
+            && self.is_read_in_result(request.headers())
+            && request.method() == Method::POST
+            && is_plain_json(request.headers())
+            && length.is_some_and(|length: usize| length <= MAX_TOOLS_LIST);
+        if !may_be {
+            return Ok(false);
+        }
+        let Some(body) = read_body(request).await? else {
+            return Err(StatusCode::BAD_REQUEST.into_response());
+        };
+        let is_list = is_tools_list(&body);
+        if is_list {
+            // What is compressed could not be read.
+            request.headers_mut().remove(ACCEPT_ENCODING);
+        }
+        *request.body_mut() = Body::from(body);
+        Ok(is_list)
+    }
+
+    /// What a call of this tool needs, as `ChatGPT` reads it.
+    fn security_schemes(&self, tool: &str) -> Value {
+        if self.public.as_ref().is_some_and(|public| public.has_tool(tool)) {
+            return json!([{"type": "noauth"}]);
+        }
+        let needed = self.baseline.clone().union(&self.tool_scopes.needed_by_tool(tool));
+        json!([{"type": "oauth2", "scopes": needed.iter().collect::<Vec<_>>()}])
     }
 
     /// The id of the call that a request of a user is, if it is to be refused in its result.
