@@ -89,7 +89,7 @@ fn static_client(config: &StaticClientConfig) -> StaticClient {
 }
 
 fn resource(mcp: &McpConfig) -> Resource {
-    let mut resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter());
+    let mut resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter()).hide_tools(mcp.hide_tools);
     for (glob, scopes) in &mcp.tool_scopes {
         resource = resource.tool_scopes(glob, scopes.iter());
     }

@@ -167,3 +167,33 @@ async fn a_list_of_tools_says_what_each_needs() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_list_can_leave_out_what_the_caller_may_not_call() {
+    let hiding = Resource::new("/hiding").access(Access::Lazy).public_tools(["about"]).hide_tools(true);
+    let resources = vec![hiding.tool_scopes("delete_*", ["mcp:write"])];
+    let server = TestServer::around(Options { resources, ..Options::usual().await }, |auth| {
+        Router::new().route("/hiding", any(answer)).route_layer(auth.protect("/hiding").unwrap())
+    })
+    .await;
+    let about = json!([{"name": "about"}]);
+    let listed = async |request: RequestBuilder| {
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["result"]["tools"].clone()
+    };
+    assert_eq!(listed(post(&server, "/hiding", LIST)).await, about);
+    let resource = format!("{}/hiding", server.url);
+    for (scope, tools) in
+        [("mcp", about), ("mcp mcp:write", json!([{"name": "about"}, {"name": "delete_x"}]))]
+    {
+        let client = OAuthClient::register(&server).await;
+        let url = client.authorization_url(&[("resource", &resource), ("scope", scope)]);
+        let code = param(&Browser::new().log_in(&url, REDIRECT_URI).await, "code").unwrap();
+        let tokens = Tokens::read(client.exchange(&code, &[("resource", &resource)]).await).await;
+        assert_eq!(
+            listed(post(&server, "/hiding", LIST).bearer_auth(&tokens.access)).await,
+            tools,
+            "{scope}"
+        );
+    }
+}

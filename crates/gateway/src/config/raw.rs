@@ -186,6 +186,7 @@ pub struct Mcp {
     pub upstream: Option<String>,
     pub auth: Option<String>,
     pub challenge: Option<String>,
+    pub hide_tools: bool,
     pub public_methods: Option<Vec<String>>,
     pub public_tools: Vec<String>,
     pub scopes: Option<Vec<String>>,

@@ -159,6 +159,7 @@ static MCP: &[Key] = &[
     key("upstream", Kind::Text),
     key("auth", Kind::Text),
     key("challenge", Kind::Text),
+    key("hide_tools", Kind::Bool),
     key("public_methods", Kind::Texts),
     key("public_tools", Kind::Texts),
     key("scopes", Kind::Texts),

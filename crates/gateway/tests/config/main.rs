@@ -423,6 +423,7 @@ env = { T = "x" }
 upstream = "other"
 auth = "required"
 challenge = "http"
+hide_tools = true
 public_methods = ["initialize"]
 public_tools = []
 scopes = ["mcp"]

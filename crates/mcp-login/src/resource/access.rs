@@ -37,6 +37,7 @@ pub struct Resource {
     pub(crate) name: Option<String>,
     pub(crate) upstream: Option<String>,
     pub(crate) challenge: ChallengeForm,
+    pub(crate) hides_tools: bool,
     public_methods: Vec<String>,
     public_tools: Vec<String>,
     tool_scopes: Vec<(String, Vec<String>)>,
@@ -56,6 +57,7 @@ impl Resource {
             name: None,
             upstream: None,
             challenge: ChallengeForm::Http,
+            hides_tools: false,
             public_methods: DEFAULT_PUBLIC_METHODS.map(str::to_owned).to_vec(),
             public_tools: Vec::new(),
             tool_scopes: Vec::new(),
@@ -74,6 +76,14 @@ impl Resource {
     #[must_use]
     pub const fn challenge(mut self, form: ChallengeForm) -> Self {
         self.challenge = form;
+        self
+    }
+
+    /// Whether lists of tools leave out those that the caller may not call. That spares models tools which would be refused;
+    /// what protects is the refusal: a list that is asked for in more than 4 KiB, or is longer than 1 MiB, is left as it is.
+    #[must_use]
+    pub const fn hide_tools(mut self, hide: bool) -> Self {
+        self.hides_tools = hide;
         self
     }
 

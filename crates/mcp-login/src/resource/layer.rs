@@ -30,7 +30,7 @@ use super::body::{Repeated, is_plain_json, read_body};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
 use super::session::SessionError;
-use super::tools_list::decorate;
+use super::tools_list::{Listed, decorate};
 use super::verify::{Verifier, VerifyError};
 use crate::dpop::{DPOP, Proof};
 use crate::telemetry::log_failure;
@@ -62,6 +62,8 @@ pub(crate) struct Protection {
     pub(crate) public: Option<PublicMethods>,
     /// How calls are refused that need a login, where discovery is public.
     pub(crate) form: ChallengeForm,
+    /// Whether lists of tools leave out what the caller may not call.
+    pub(crate) hides_tools: bool,
     /// Which clients read a refusal in a result, by their `User-Agent`, for [`ChallengeForm::Auto`].
     pub(crate) looks_into_results: fn(&str) -> bool,
 }
@@ -135,14 +137,14 @@ where
             if let Err(refusal) = protection.open_session(&mut request, user.as_deref(), scheme).await {
                 return Ok(settle(request, refusal).await);
             }
-            let decorated = match protection.is_decorated(&mut request).await {
-                Ok(decorated) => decorated,
+            let listing = match protection.listing(&mut request).await {
+                Ok(listing) => listing,
                 Err(refusal) => return Ok(settle(request, refusal).await),
             };
             let mut response = inner.call(request).await?.into_response();
-            if decorated {
-                let told = Arc::clone(&protection);
-                response = decorate(response, move |tool| told.security_schemes(tool)).await;
+            if let Some(listing) = listing {
+                let protection = Arc::clone(&protection);
+                response = decorate(response, move |tool| protection.listed(tool, &listing)).await;
             }
             Ok(match response.extensions().get::<LoginNeeded>() {
                 None => protection.seal_session(response, user.as_deref()).await,
@@ -317,18 +319,23 @@ impl Protection {
         }
     }
 
-    /// Whether the request is for a list of tools that says which need a login. Such a request is short; a long one is not
-    /// looked at.
-    async fn is_decorated(&self, request: &mut Request<Body>) -> Result<bool, Response> {
+    /// How the list of tools is to be shown that the request is for; `None` for as it is. Such a request is short; a long
+    /// one is not looked at.
+    async fn listing(&self, request: &mut Request<Body>) -> Result<Option<Listing>, Response> {
+        let held = request.extensions().get::<Caller>().map(|caller| caller.scopes().clone());
+        let listing = Listing {
+            says_schemes: self.public.is_some() && self.is_read_in_result(request.headers()),
+            hides: self.hides_tools && !held.as_ref().is_some_and(|held| held.covers(&self.challenge.scopes)),
+            held,
+        };
         let length =
             request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let may_be = self.public.is_some()
-            && self.is_read_in_result(request.headers())
+        let may_be = (listing.says_schemes || listing.hides)
             && request.method() == Method::POST
             && is_plain_json(request.headers())
             && length.is_some_and(|length: usize| length <= MAX_TOOLS_LIST);
         if !may_be {
-            return Ok(false);
+            return Ok(None);
         }
         let Some(body) = read_body(request).await? else {
             return Err(StatusCode::BAD_REQUEST.into_response());
@@ -339,16 +346,20 @@ impl Protection {
             request.headers_mut().remove(ACCEPT_ENCODING);
         }
         *request.body_mut() = Body::from(body);
-        Ok(is_list)
+        Ok(is_list.then_some(listing))
     }
 
-    /// What a call of this tool needs, as `ChatGPT` reads it.
-    fn security_schemes(&self, tool: &str) -> Value {
+    /// How a tool stands in a list.
+    fn listed(&self, tool: &str, listing: &Listing) -> Listed {
         if self.public.as_ref().is_some_and(|public| public.has_tool(tool)) {
-            return json!([{"type": "noauth"}]);
+            return Listed::Shown(listing.says_schemes.then(|| json!([{"type": "noauth"}])));
         }
         let needed = self.baseline.clone().union(&self.tool_scopes.needed_by_tool(tool));
-        json!([{"type": "oauth2", "scopes": needed.iter().collect::<Vec<_>>()}])
+        if listing.hides && !listing.held.as_ref().is_some_and(|held| held.covers(&needed)) {
+            return Listed::Hidden;
+        }
+        let scopes: Vec<&str> = needed.iter().collect();
+        Listed::Shown(listing.says_schemes.then(|| json!([{"type": "oauth2", "scopes": scopes}])))
     }
 
     /// The id of the call that a request of a user is, if it is to be refused in its result.
@@ -398,6 +409,14 @@ impl Protection {
         request.extensions_mut().insert(MaybeCaller(None));
         Ok(())
     }
+}
+
+/// Who asks for a list of tools, and how it is shown.
+struct Listing {
+    /// What the caller may do; `None` for nobody in particular.
+    held: Option<Scopes>,
+    says_schemes: bool,
+    hides: bool,
 }
 
 /// Reads what is left of a refused request, within bounds. A connection on which a request was not read to its end cannot be

@@ -1,5 +1,5 @@
-//! The list of tools says what each needs: `securitySchemes`, as `ChatGPT` reads it. What is not such a list, or too long,
-//! passes as it is.
+//! The list of tools says what each needs: `securitySchemes`, as `ChatGPT` reads it; or leaves out what the caller may not
+//! call. What is not such a list, or too long, passes as it is.
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
@@ -11,10 +11,18 @@ use serde_json::{Value, json};
 /// The longest list that is held, in bytes: the whole answer, or one event of it.
 const MAX_LIST: usize = 1024 * 1024;
 
-/// Puts what `schemes` says of a tool's name to each tool of the answer.
+/// How a tool stands in a list.
+#[derive(Debug, Clone)]
+pub(super) enum Listed {
+    /// With its `securitySchemes`, if they are to be said.
+    Shown(Option<Value>),
+    Hidden,
+}
+
+/// Shows each tool of the answer as `listed` says of its name.
 pub(super) async fn decorate(
     mut response: Response,
-    schemes: impl Fn(&str) -> Value + Send + 'static,
+    listed: impl Fn(&str) -> Listed + Send + 'static,
 ) -> Response {
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -25,11 +33,11 @@ pub(super) async fn decorate(
     }
     response.headers_mut().remove(CONTENT_LENGTH);
     let body = std::mem::take(response.body_mut());
-    *response.body_mut() = if is_json { whole(body, &schemes).await } else { events(body, schemes) };
+    *response.body_mut() = if is_json { whole(body, &listed).await } else { events(body, listed) };
     response
 }
 
-async fn whole(mut body: Body, schemes: &impl Fn(&str) -> Value) -> Body {
+async fn whole(mut body: Body, listed: &impl Fn(&str) -> Listed) -> Body {
     let mut held = Vec::new();
     while held.len() <= MAX_LIST {
         match body.frame().await {
@@ -38,7 +46,7 @@ async fn whole(mut body: Body, schemes: &impl Fn(&str) -> Value) -> Body {
                 let pieces = [Ok(Bytes::from(held)), Err(error)];
                 return Body::from_stream(stream::iter(pieces));
             }
-            None => return Body::from(decorated(&held, schemes).unwrap_or(held)),
+            None => return Body::from(decorated(&held, listed).unwrap_or(held)),
         }
     }
     let begin = stream::iter([Ok(Bytes::from(held))]);
@@ -53,12 +61,12 @@ struct Events<F> {
     searched: usize,
     /// Nothing is looked at any more.
     passes: bool,
-    schemes: F,
+    listed: F,
 }
 
 /// Event by event, each as soon as it is there.
-fn events(body: Body, schemes: impl Fn(&str) -> Value + Send + 'static) -> Body {
-    let begin = Events { body, held: Vec::new(), searched: 0, passes: false, schemes };
+fn events(body: Body, listed: impl Fn(&str) -> Listed + Send + 'static) -> Body {
+    let begin = Events { body, held: Vec::new(), searched: 0, passes: false, listed };
     Body::from_stream(stream::unfold(begin, |mut events| async move {
         loop {
             if let Some(event) = events.next() {
@@ -77,7 +85,7 @@ fn events(body: Body, schemes: impl Fn(&str) -> Value + Send + 'static) -> Body 
     }))
 }
 
-impl<F: Fn(&str) -> Value> Events<F> {
+impl<F: Fn(&str) -> Listed> Events<F> {
     /// What can be sent on.
     fn next(&mut self) -> Option<Bytes> {
         self.passes = self.passes || self.held.len() > MAX_LIST;
@@ -91,7 +99,7 @@ impl<F: Fn(&str) -> Value> Events<F> {
         let rest = self.held.split_off(end);
         let event = std::mem::replace(&mut self.held, rest);
         self.searched = 0;
-        Some(decorated_event(&event, &self.schemes).unwrap_or(event).into())
+        Some(decorated_event(&event, &self.listed).unwrap_or(event).into())
     }
 }
 
@@ -107,12 +115,12 @@ fn end_of_event(held: &[u8], from: usize) -> Option<usize> {
 }
 
 /// The event with another `data`; `None` where it is none of ours.
-fn decorated_event(event: &[u8], schemes: &impl Fn(&str) -> Value) -> Option<Vec<u8>> {
+fn decorated_event(event: &[u8], listed: &impl Fn(&str) -> Listed) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(event).ok()?;
     let value =
         |line: &str| line.strip_prefix("data:").map(|data| data.strip_prefix(' ').unwrap_or(data).to_owned());
     let data: Vec<String> = text.lines().filter_map(value).collect();
-    let data = decorated(data.join("\n").as_bytes(), schemes)?;
+    let data = decorated(data.join("\n").as_bytes(), listed)?;
     let mut out: Vec<u8> = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty() && value(line).is_none()) {
         out.extend_from_slice(line.as_bytes());
@@ -125,16 +133,22 @@ fn decorated_event(event: &[u8], schemes: &impl Fn(&str) -> Value) -> Option<Vec
 }
 
 /// The list with what each tool needs, beside its name and in `_meta`; `None` where it is no list.
-fn decorated(message: &[u8], schemes: &impl Fn(&str) -> Value) -> Option<Vec<u8>> {
+fn decorated(message: &[u8], listed: &impl Fn(&str) -> Listed) -> Option<Vec<u8>> {
     let mut message: Value = serde_json::from_slice(message).ok()?;
-    for tool in message.pointer_mut("/result/tools")?.as_array_mut()? {
-        let Some(tool) = tool.as_object_mut() else { continue };
-        let Some(needs) = tool.get("name").and_then(Value::as_str).map(schemes) else { continue };
-        if let Some(meta) = tool.entry("_meta").or_insert_with(|| json!({})).as_object_mut() {
-            meta.insert("securitySchemes".to_owned(), needs.clone());
+    message.pointer_mut("/result/tools")?.as_array_mut()?.retain_mut(|tool| {
+        let Some(tool) = tool.as_object_mut() else { return true };
+        match tool.get("name").and_then(Value::as_str).map(listed) {
+            None | Some(Listed::Shown(None)) => true,
+            Some(Listed::Hidden) => false,
+            Some(Listed::Shown(Some(schemes))) => {
+                if let Some(meta) = tool.entry("_meta").or_insert_with(|| json!({})).as_object_mut() {
+                    meta.insert("securitySchemes".to_owned(), schemes.clone());
+                }
+                tool.insert("securitySchemes".to_owned(), schemes);
+                true
+            }
         }
-        tool.insert("securitySchemes".to_owned(), needs);
-    }
+    });
     serde_json::to_vec(&message).ok()
 }
 

@@ -344,6 +344,7 @@ fn protection(
         tool_scopes: resource.parsed_tool_scopes(drop),
         public: resource.public(),
         form: resource.challenge,
+        hides_tools: resource.hides_tools,
         looks_into_results,
     }
 }

@@ -83,6 +83,8 @@ pub struct McpConfig {
     pub scopes: Scopes,
     /// What calls need besides, by a pattern of tools, prompts or resources.
     pub tool_scopes: Vec<(String, Scopes)>,
+    /// Whether lists of tools leave out what the caller may not call.
+    pub hide_tools: bool,
     /// What scopes let a client do, in words.
     pub scope_descriptions: BTreeMap<String, String>,
     /// The name of the service that its users sign in to, where there are several.
@@ -150,6 +152,7 @@ fn server<'a>(
         auth: auth?,
         scopes: scopes?,
         tool_scopes,
+        hide_tools: raw.hide_tools,
         scope_descriptions: raw.scope_descriptions,
         upstream,
         headers,

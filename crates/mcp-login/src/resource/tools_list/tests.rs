@@ -10,7 +10,12 @@ const DECORATED: &str = r#"{"id":1,"jsonrpc":"2.0","result":{"tools":[{"_meta":{
 async fn passed(content_type: &str, pieces: Vec<String>) -> String {
     let body = Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
     let response = Response::builder().header("content-type", content_type).body(body).unwrap();
-    let response = decorate(response, |name| json!(name)).await;
+    let response = decorate(response, |name| match name {
+        "hidden" => Listed::Hidden,
+        "plain" => Listed::Shown(None),
+        _ => Listed::Shown(Some(json!(name))),
+    })
+    .await;
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
@@ -43,6 +48,16 @@ async fn a_list_in_an_event_is_decorated_and_other_events_pass_as_they_are() {
         assert!(same(data, DECORATED), "{data}");
         assert_eq!(rest, format!("{other}data: unfinished"));
     }
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_left_out_and_what_is_plain_stays() {
+    let tool = r#"{"name":"plain"}"#;
+    let list = |tools: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"nextCursor":"x","tools":[{tools}]}}}}"#)
+    };
+    let all = list(&format!(r#"{{"name":"hidden"}},{tool},{{"name":"hidden"}}"#));
+    assert!(same(&passed("application/json", vec![all]).await, &list(tool)));
 }
 
 #[tokio::test]
