@@ -1,17 +1,20 @@
-//! Lazy login: what is said to be public is, however a backend reads it. The body is read again by `serde_json` and by
-//! a reader that keeps every member, as parsers do that take the first or the last of two, or do not mind the case.
+//! Lazy login: what is said to be public is, however a backend reads it. Scopes of single tools: what is said not to need
+//! one is no call of such a tool, however a backend reads it. The body is read again by `serde_json` and by a reader that
+//! keeps every member, as parsers do that take the first or the last of two, or do not mind the case.
 //!
 //! Input: the body of a POST to an MCP server.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_login_core::mcp::{DEFAULT_PUBLIC_METHODS, MAX_PUBLIC_BODY, PublicMethods};
+use mcp_login_core::mcp::{DEFAULT_PUBLIC_METHODS, MAX_PUBLIC_BODY, PublicMethods, ToolScopes};
+use mcp_login_core::scope::Scopes;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 const TOOLS: [&str; 2] = ["about", "name"];
 
 fuzz_target!(|body: &[u8]| {
+    check_scopes(body);
     let public = PublicMethods::new(DEFAULT_PUBLIC_METHODS.into_iter().chain(["tools/call"]), TOOLS);
     let Some(message) = public.public_message(body) else { return };
     assert!(body.len() <= MAX_PUBLIC_BODY);
@@ -40,6 +43,42 @@ fuzz_target!(|body: &[u8]| {
     assert_eq!(methods.len(), 1, "one method in every reading");
 });
 
+/// A body that needs nothing holds no call of `about`, get of `plan` or read of `note://one`, in any reading.
+fn check_scopes(body: &[u8]) {
+    let scope = Scopes::parse("one").expect("a scope");
+    let mut scopes = ToolScopes::default();
+    for key in ["abou?", "prompt:plan*", "resource:note://one"] {
+        scopes.add(key, &scope).expect("a pattern");
+    }
+    let needed = scopes.needed_by_body(body, None, None, None);
+    assert!(scopes.all().covers(&needed));
+    if !needed.is_empty() {
+        return;
+    }
+    assert!(body.len() <= MAX_PUBLIC_BODY);
+    let read: Every = serde_json::from_slice(body).expect("JSON that every parser reads");
+    let messages = match &read {
+        Every::List(messages) => messages.iter().collect(),
+        _ => vec![&read],
+    };
+    for message in messages {
+        assert!(matches!(message, Every::Object(_)), "a message");
+        let params = message.members("params");
+        for method in message.members("method") {
+            let (member, protected) = match method.text().expect("a method is text").to_lowercase().as_str() {
+                "tools/call" => ("name", "about"),
+                "prompts/get" => ("name", "plan"),
+                "resources/read" => ("uri", "note://one"),
+                _ => continue,
+            };
+            for named in params.iter().flat_map(|params| params.members(member)) {
+                let named = named.text().expect("what is asked for is text");
+                assert_ne!(named.to_lowercase(), protected);
+            }
+        }
+    }
+}
+
 fn assert_public(method: &str, has_id: bool, tool: Option<&str>) {
     let is_public = match method {
         "tools/call" => tool.is_some_and(|tool| TOOLS.contains(&tool)),
@@ -53,6 +92,7 @@ fn assert_public(method: &str, has_id: bool, tool: Option<&str>) {
 enum Every {
     Text(String),
     Object(Vec<(String, Every)>),
+    List(Vec<Every>),
     Other,
 }
 
@@ -95,8 +135,11 @@ impl<'de> Visitor<'de> for EveryVisitor {
         Ok(Every::Object(members))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Every, A::Error> {
-        while list.next_element::<Every>()?.is_some() {}
-        Ok(Every::Other)
+        let mut elements = Vec::new();
+        while let Some(element) = list.next_element()? {
+            elements.push(element);
+        }
+        Ok(Every::List(elements))
     }
     fn visit_str<E>(self, text: &str) -> Result<Every, E> {
         Ok(Every::Text(text.to_owned()))

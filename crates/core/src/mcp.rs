@@ -1,15 +1,22 @@
-//! Which MCP messages are public on a server with lazy login.
+//! Which MCP messages are public on a server with lazy login, and which scopes the others need.
 //!
 //! The answer comes from the body alone: a header such as `Mcp-Method` says what a client wants us to believe. And
 //! what we read here a backend reads again with another parser, so only a message that every JSON parser reads alike
 //! can be public: plain UTF-8 without a byte order mark, one object, no name twice or in another case, no escapes in
 //! names or in the values we decide by, no nesting, number or escape that some parsers refuse. Everything else is
-//! protected, which costs an honest client nothing but a login.
+//! protected, which costs an honest client nothing but a login, and needs every scope of [`ToolScopes`].
+
+mod glob;
+mod tool_scopes;
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+pub use glob::{Glob, InvalidGlob};
+pub use tool_scopes::ToolScopes;
 
 /// The longest body that is classified, in bytes; a longer one is protected.
 pub const MAX_PUBLIC_BODY: usize = 64 * 1024;
@@ -49,16 +56,24 @@ impl PublicMethods {
     /// `notifications/cancelled` and take a refusal for a reason to log in again.
     #[must_use]
     pub fn public_message<'a>(&self, body: &'a [u8]) -> Option<Message<'a>> {
-        if body.len() > MAX_PUBLIC_BODY {
-            return None;
-        }
-        let message: Message<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
+        let message = Message::read(body)?;
         let is_public = match message.method {
-            "tools/call" => message.tool.is_some_and(|tool| self.tools.contains(tool)),
+            "tools/call" => self.has_call(&message),
             method if method.starts_with("notifications/") => !message.has_id,
             method => self.methods.contains(method),
         };
         is_public.then_some(message)
+    }
+
+    /// Whether anybody may call this tool.
+    #[must_use]
+    pub fn has_tool(&self, name: &str) -> bool {
+        self.tools.contains(name)
+    }
+
+    /// Whether it calls a tool that anybody may call.
+    fn has_call(&self, message: &Message<'_>) -> bool {
+        message.method == "tools/call" && message.name.is_some_and(|tool| self.has_tool(tool))
     }
 }
 
@@ -67,58 +82,127 @@ impl PublicMethods {
 pub struct Message<'a> {
     method: &'a str,
     has_id: bool,
-    tool: Option<&'a str>,
+    name: Option<&'a str>,
+    uri: Option<&'a str>,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// The one message in this body, if every parser reads it alike.
+    fn read(body: &'a [u8]) -> Option<Self> {
+        if body.len() > MAX_PUBLIC_BODY {
+            return None;
+        }
+        serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+    }
+
     /// Whether headers that say what is in the body say the same (MCP 2026-07-28 `Mcp-Method`, `Mcp-Name`): a backend
     /// may go by them.
     #[must_use]
     pub fn agrees_with(&self, mcp_method: Option<&[u8]>, mcp_name: Option<&[u8]>) -> bool {
-        let name = if self.method == "tools/call" { self.tool } else { None };
+        let name = match self.method {
+            "tools/call" | "prompts/get" => self.name,
+            "resources/read" => self.uri,
+            _ => None,
+        };
         mcp_method.is_none_or(|method| method == self.method.as_bytes())
             && mcp_name.is_none_or(|held| name.is_some_and(|name| held == name.as_bytes()))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MessageVisitor)
+/// Whether this body asks for the list of tools.
+#[must_use]
+pub fn is_tools_list(body: &[u8]) -> bool {
+    Message::read(body).is_some_and(|message| message.method == "tools/list" && message.has_id)
+}
+
+/// The id of the call of a tool that this body is, if it can be answered: a string or a whole number.
+#[must_use]
+pub fn call_id(body: &[u8]) -> Option<Value> {
+    Message::read(body).filter(|message| message.method == "tools/call" && message.has_id)?;
+    let mut message: Value = serde_json::from_slice(body).ok()?;
+    Some(message["id"].take()).filter(|id| id.is_string() || id.is_i64() || id.is_u64())
+}
+
+/// What a client may send: a message, or its answer to a question of the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent<'a> {
+    Message(Message<'a>),
+    Answer,
+}
+
+impl<'a> Sent<'a> {
+    /// All that is in a body: one, or a batch (MCP 2025-03-26). `None` where parsers could read something else.
+    fn all(body: &'a [u8]) -> Option<Vec<Self>> {
+        if body.len() > MAX_PUBLIC_BODY {
+            return None;
+        }
+        let text = std::str::from_utf8(body).ok()?;
+        let is_batch = text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[');
+        let all = if is_batch {
+            serde_json::from_str(text)
+        } else {
+            serde_json::from_str(text).map(|one| vec![one])
+        };
+        all.ok()
     }
 }
 
-struct MessageVisitor;
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Sent::deserialize(deserializer)? {
+            Sent::Message(message) => Ok(message),
+            Sent::Answer => Err(de::Error::missing_field("method")),
+        }
+    }
+}
 
-impl<'de> Visitor<'de> for MessageVisitor {
-    type Value = Message<'de>;
+impl<'de: 'a, 'a> Deserialize<'de> for Sent<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SentVisitor)
+    }
+}
+
+struct SentVisitor;
+
+impl<'de> Visitor<'de> for SentVisitor {
+    type Value = Sent<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON-RPC message with the four plain members")
+        f.write_str("a JSON-RPC message with its plain members")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut version, mut id, mut method, mut params) = (None, None, None, None);
-        // `&str` borrows only what is written without escapes; anything but the four names, in this case, is an error.
+        let (mut version, mut id, mut method, mut params, mut answer) = (None, None, None, None, None);
+        // `&str` borrows only what is written without escapes; anything but these names, in this case, is an error.
         while let Some(name) = map.next_key::<&'de str>()? {
             match name {
                 "jsonrpc" if version.is_none() => version = Some(map.next_value::<&'de str>()?),
                 "id" if id.is_none() => id = Some(map.next_value::<Unread>()?),
                 "method" if method.is_none() => method = Some(map.next_value::<&'de str>()?),
                 "params" if params.is_none() => params = Some(map.next_value::<Params<'de>>()?),
+                "result" | "error" if answer.is_none() => answer = Some(map.next_value::<Unread>()?),
                 _ => return Err(de::Error::custom("a member twice, or one that is not JSON-RPC's")),
             }
         }
         if version != Some("2.0") {
             return Err(de::Error::custom("not JSON-RPC 2.0"));
         }
-        let method = method.ok_or_else(|| de::Error::missing_field("method"))?;
-        Ok(Message { method, has_id: id.is_some(), tool: params.and_then(|params| params.name) })
+        match (method, params, answer) {
+            (Some(method), params, None) => {
+                let Params { name, uri } = params.unwrap_or_default();
+                Ok(Sent::Message(Message { method, has_id: id.is_some(), name, uri }))
+            }
+            (None, None, Some(Unread)) => Ok(Sent::Answer),
+            _ => Err(de::Error::custom("neither a message nor an answer")),
+        }
     }
 }
 
 /// `params`: an object in which no name stands twice, whatever its case.
+#[derive(Default)]
 struct Params<'a> {
     name: Option<&'a str>,
+    uri: Option<&'a str>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Params<'a> {
@@ -138,23 +222,24 @@ impl<'de> Visitor<'de> for ParamsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut seen = BTreeSet::new();
-        let mut tool = None;
+        let mut params = Params::default();
         while let Some(name) = map.next_key::<&'de str>()? {
             if !name.is_ascii() || !seen.insert(name.to_ascii_lowercase()) {
                 return Err(de::Error::custom("a parameter twice, or a name that is not ASCII"));
             }
             match name {
-                "name" => tool = map.next_value::<Name<'de>>()?.0,
+                "name" => params.name = map.next_value::<Name<'de>>()?.0,
+                "uri" => params.uri = map.next_value::<Name<'de>>()?.0,
                 _ => {
                     map.next_value::<Unread>()?;
                 }
             }
         }
-        Ok(Params { name: tool })
+        Ok(params)
     }
 }
 
-/// A tool's name, if it is written plainly; other methods may have a `name` of any kind.
+/// The name or URI of what is asked for, if it is written plainly; other methods may have a `name` of any kind.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum NameOr<'a> {

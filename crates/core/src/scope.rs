@@ -1,4 +1,5 @@
-//! Scopes (RFC 6749 §3.3): sets of names, in the order in which they were first named.
+//! Scopes (RFC 6749 §3.3): sets of names, in the order in which they were first named. A name that ends with `:*` stands
+//! for every name that begins as it does: `mcp:*` covers `mcp:write`.
 
 use std::fmt;
 
@@ -55,16 +56,25 @@ impl Scopes {
         self.0.iter().any(|held| held == name)
     }
 
-    /// Whether every name of `other` is in this set.
+    /// Whether this name is in the set, or one that stands for it.
     #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        other.iter().all(|name| self.contains(name))
+    pub fn covers_name(&self, name: &str) -> bool {
+        self.0.iter().any(|held| held == name || stands_for(held, name))
     }
 
-    /// The names that `other` holds too, in this set's order.
+    /// Whether the set covers every name of `other`.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.iter().all(|name| self.covers_name(name))
+    }
+
+    /// What both sets cover: the names of this set that `other` covers, in this set's order, then those of `other` that
+    /// only this set's `:*` cover.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        Self(self.0.iter().filter(|name| other.contains(name)).cloned().collect())
+        let covered = self.0.iter().filter(|name| other.covers_name(name));
+        let more = other.0.iter().filter(|name| !self.contains(name) && self.covers_name(name));
+        Self(covered.chain(more).cloned().collect())
     }
 
     /// These names and those of `other`.
@@ -95,6 +105,12 @@ impl Scopes {
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
+}
+
+/// `a:*` stands for `a:b` and `a:b:c`, not for `a` or `a:`.
+fn stands_for(held: &str, name: &str) -> bool {
+    let start = held.strip_suffix('*').filter(|start| start.ends_with(':'));
+    start.and_then(|start| name.strip_prefix(start)).is_some_and(|rest| !rest.is_empty())
 }
 
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`, RFC 6749 §3.3.
@@ -139,6 +155,29 @@ mod tests {
         assert!(!scopes("a").covers(&scopes("a b")));
         assert_eq!(scopes("a b").intersection(&scopes("c b")).to_string(), "b");
         assert_eq!(scopes("a").union(&scopes("b a")).to_string(), "a b");
+    }
+
+    #[test]
+    fn a_star_at_the_end_stands_for_what_lies_below() {
+        for (held, asked, covered) in [
+            ("mcp:*", "mcp:write", true),
+            ("mcp:*", "mcp:write:all mcp:read", true),
+            ("mcp:*", "mcp:*", true),
+            ("a mcp:*", "mcp:write b", false),
+            ("mcp:*", "mcp", false),
+            ("mcp:*", "mcp:", false),
+            ("mcp:*", "mcpx:write", false),
+            ("mcp:w*", "mcp:write", false),
+            ("mcp:*:x", "mcp:write:x", false),
+            ("*", "mcp", false),
+            ("mcp:write", "mcp:*", false),
+        ] {
+            assert_eq!(scopes(held).covers(&scopes(asked)), covered, "{held} {asked}");
+        }
+        let both = |one: &str, other: &str| scopes(one).intersection(&scopes(other)).to_string();
+        assert_eq!(both("mcp:write x", "mcp:*"), "mcp:write");
+        assert_eq!(both("mcp:* x", "mcp mcp:write mcp:read"), "mcp:write mcp:read");
+        assert_eq!(both("mcp:* mcp:write", "mcp:*"), "mcp:* mcp:write");
     }
 
     #[test]

@@ -89,15 +89,23 @@ fn static_client(config: &StaticClientConfig) -> StaticClient {
 }
 
 fn resource(mcp: &McpConfig) -> Resource {
-    let mut resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter());
+    let mut resource = Resource::new(mcp.path.as_str()).scopes(mcp.scopes.iter()).hide_tools(mcp.hide_tools);
+    for (glob, scopes) in &mcp.tool_scopes {
+        resource = resource.tool_scopes(glob, scopes.iter());
+    }
+    for (scope, description) in &mcp.scope_descriptions {
+        resource = resource.scope_description(scope, description);
+    }
     if let Some(name) = &mcp.upstream {
         resource = resource.upstream(name);
     }
     match &mcp.auth {
         Auth::Required => resource.access(Access::Required),
-        Auth::Lazy { public_methods, public_tools } => {
-            resource.access(Access::Lazy).public_methods(public_methods).public_tools(public_tools)
-        }
+        Auth::Lazy { public_methods, public_tools, challenge } => resource
+            .access(Access::Lazy)
+            .public_methods(public_methods)
+            .public_tools(public_tools)
+            .challenge(*challenge),
     }
 }
 

@@ -20,7 +20,7 @@ mod telemetry;
 pub mod upstream;
 
 pub use mcp_login_core as core;
-pub use resource::{Access, Caller, MaybeCaller, Resource};
+pub use resource::{Access, Caller, ChallengeForm, MaybeCaller, Resource};
 pub use server::{AuthServer, BuildError};
 pub use store::Store;
 pub use upstream::presets;

@@ -235,6 +235,10 @@ pub(crate) struct ResourceSettings {
     pub(crate) url: String,
     /// The baseline that a token for it needs.
     pub(crate) scopes: Scopes,
+    /// Every scope that a token for it can have: the baseline, and what single tools need.
+    pub(crate) supported: Scopes,
+    /// What its scopes let a client do, in words.
+    pub(crate) scope_descriptions: BTreeMap<String, String>,
     /// A name for people.
     pub(crate) name: Option<String>,
 }
@@ -244,13 +248,13 @@ pub(crate) struct ResourceSettings {
 pub(crate) struct ResourceList(pub(crate) Vec<ResourceSettings>);
 
 impl ResourceList {
-    fn get(&self, url: &str) -> Option<&ResourceSettings> {
+    pub(crate) fn get(&self, url: &str) -> Option<&ResourceSettings> {
         self.0.iter().find(|resource| resource.url == url)
     }
 
     /// Every scope of every server.
     pub(crate) fn all_scopes(&self) -> Scopes {
-        self.0.iter().fold(Scopes::default(), |all, resource| all.union(&resource.scopes))
+        self.0.iter().fold(Scopes::default(), |all, resource| all.union(&resource.supported))
     }
 }
 
@@ -260,7 +264,7 @@ impl ScopesOf for ResourceList {
     }
 
     fn supported(&self, resource: &str) -> Scopes {
-        self.baseline(resource)
+        self.get(resource).map(|resource| resource.supported.clone()).unwrap_or_default()
     }
 }
 

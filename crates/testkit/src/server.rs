@@ -41,6 +41,8 @@ pub struct Options {
     pub metadata_documents: bool,
     /// The hosts whose documents may be fetched from this computer.
     pub metadata_document_hosts: Vec<String>,
+    /// MCP servers besides the two.
+    pub resources: Vec<Resource>,
     /// The clients that are set up by hand.
     pub static_clients: Vec<StaticClient>,
     /// What is kept in memory.
@@ -64,6 +66,7 @@ impl Options {
             trust_upstream: false,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
+            resources: Vec::new(),
             static_clients: Vec::new(),
             verification_cache: VerificationCache::default(),
             sign_in_at: None,
@@ -141,6 +144,9 @@ async fn auth_server(url: &str, options: Options, clock: &MockClock, upstream: &
         .metadata_documents(options.metadata_documents)
         .metadata_document_hosts(options.metadata_document_hosts)
         .clock(Arc::new(clock.clone()));
+    for resource in options.resources {
+        builder = builder.resource(resource);
+    }
     for client in options.static_clients {
         builder = builder.client(client);
     }

@@ -126,3 +126,21 @@ fn headers_have_to_say_what_the_body_says() {
     assert!(agrees(call, Some("tools/call"), Some("about")));
     assert!(!agrees(call, Some("tools/call"), Some("delete")));
 }
+
+#[test]
+fn only_a_single_call_with_an_id_can_be_answered() {
+    let call = |id: &str| format!(r#"{{"jsonrpc":"2.0",{id}"method":"tools/call","params":{{"name":"x"}}}}"#);
+    assert_eq!(call_id(call(r#""id":7,"#).as_bytes()), Some(7.into()));
+    assert_eq!(call_id(call(r#""id":"a\u0062","#).as_bytes()), Some("ab".into()));
+    for body in [
+        call(""),
+        call(r#""id":null,"#),
+        call(r#""id":1.5,"#),
+        call(r#""id":[1],"#),
+        call(r#""id":1,"id":2,"#),
+        call(r#""id":1,"#).replace("call", "list"),
+        format!("[{}]", call(r#""id":1,"#)),
+    ] {
+        assert_eq!(call_id(body.as_bytes()), None, "{body}");
+    }
+}

@@ -185,9 +185,12 @@ pub struct Mcp {
     pub env: Option<BTreeMap<String, String>>,
     pub upstream: Option<String>,
     pub auth: Option<String>,
+    pub challenge: Option<String>,
+    pub hide_tools: bool,
     pub public_methods: Option<Vec<String>>,
     pub public_tools: Vec<String>,
     pub scopes: Option<Vec<String>>,
     pub tool_scopes: BTreeMap<String, Vec<String>>,
+    pub scope_descriptions: BTreeMap<String, String>,
     pub headers: BTreeMap<String, String>,
 }

@@ -158,10 +158,13 @@ static MCP: &[Key] = &[
     key("env", Kind::TextByName),
     key("upstream", Kind::Text),
     key("auth", Kind::Text),
+    key("challenge", Kind::Text),
+    key("hide_tools", Kind::Bool),
     key("public_methods", Kind::Texts),
     key("public_tools", Kind::Texts),
     key("scopes", Kind::Texts),
     key("tool_scopes", Kind::TextsByName),
+    key("scope_descriptions", Kind::TextByName),
     key("headers", Kind::TextByName),
 ];
 

@@ -115,8 +115,9 @@ refresh_ttl = "forever"
 path = "/token/x"
 backend = "ftp://h"
 auth = "sometimes"
+challenge = "loud"
 scopes = ["offline_access"]
-tool_scopes = { "delete_*" = ["w"] }
+tool_scopes = { "delete_*" = ["w x"], "prompt:" = ["w"], "list" = [] }
 [[mcp]]
 path = "/a"
 command = ["npx"]
@@ -168,8 +169,11 @@ fn a_file_with_many_faults_says_all_of_them() {
         "mcp[0].path",
         "mcp[0].backend",
         "mcp[0].auth",
+        "mcp[0].challenge",
         "mcp[0].scopes",
-        "mcp[0].tool_scopes",
+        "mcp[0].tool_scopes.\"delete_*\"",
+        "mcp[0].tool_scopes.list",
+        "mcp[0].tool_scopes.\"prompt:\"",
         "mcp[1].command",
         "mcp[1].env",
         "mcp[1].upstream",
@@ -418,16 +422,19 @@ command = ["npx"]
 env = { T = "x" }
 upstream = "other"
 auth = "required"
+challenge = "http"
+hide_tools = true
 public_methods = ["initialize"]
 public_tools = []
 scopes = ["mcp"]
-tool_scopes = { "delete_*" = ["mcp:write"] }
+tool_scopes = { "delete_*" = ["mcp:write"], "prompt:plan" = ["mcp:write"], "resource:note://*" = ["mcp:*"] }
+scope_descriptions = { "mcp:write" = "Change and delete notes" }
 headers = { "X-Forwarded-Access-Token" = "{upstream.access_token}" }
 "#;
     let faults = check(text).expect_err("what is not in this version yet");
     let other = |message: &str| !message.starts_with("not in this version yet");
     assert!(!faults.faults().iter().any(|fault| other(&fault.message)), "{faults}");
-    assert_eq!(faults.faults().len(), 4, "{faults}");
+    assert_eq!(faults.faults().len(), 3, "{faults}");
 }
 
 #[test]
@@ -436,6 +443,8 @@ fn what_does_nothing_with_lazy_is_a_warning() {
         |line: &str| warnings(&with("path = \"/mcp\"", &format!("path = \"/mcp\"\nauth = \"lazy\"\n{line}")));
     assert_eq!(lazy("public_methods = [\"ping\", \"tools/call\"]"), ["mcp[0].public_methods"]);
     assert_eq!(lazy("public_tools = [\"about\", \"get_*\"]"), ["mcp[0].public_tools"]);
+    assert!(lazy("challenge = \"auto\"").is_empty());
+    assert_eq!(warnings(&with("backend =", "challenge = \"result\"\nbackend =")), ["mcp[0].challenge"]);
     assert!(lazy("public_methods = [\"tools/list\"]\npublic_tools = [\"about\"]").is_empty());
 }
 

@@ -203,7 +203,7 @@ fn check_scopes(client: &StaticClient, known: &Scopes, fault: &mut Fault<'_>) ->
         fault("scopes", "holds something that is no scope (RFC 6749 section 3.3)");
         return None;
     };
-    for scope in scopes.iter().filter(|scope| !known.contains(scope)) {
+    for scope in scopes.iter().filter(|scope| !known.covers_name(scope)) {
         fault("scopes", &format!("no server has the scope {scope}"));
     }
     Some(scopes)

@@ -1,10 +1,11 @@
-//! Where well-known clients let themselves be answered: data, in `known_clients.toml`.
+//! Where and how well-known clients let themselves be answered: data, in `known_clients.toml`.
 
 use std::sync::LazyLock;
 
+use mcp_login_core::mcp::Glob;
 use serde::Deserialize;
 
-/// The lists that hold when the operator writes none.
+/// What is known of them; of redirect URIs the lists that hold when the operator writes none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KnownClients {
@@ -12,6 +13,23 @@ pub(crate) struct KnownClients {
     pub(crate) redirect_hosts: Vec<String>,
     /// Private-use schemes of redirect URIs.
     pub(crate) redirect_schemes: Vec<String>,
+    /// Patterns of the `User-Agent` of those that look for a challenge in the result of a tool.
+    challenge_in_result: Vec<String>,
+    /// Of those that do not, though one of the others matches.
+    challenge_not_in_result: Vec<String>,
+}
+
+/// Whether a client of this `User-Agent` looks for a challenge in the result of a tool.
+#[must_use]
+pub(crate) fn looks_into_results(user_agent: &str) -> bool {
+    static GLOBS: LazyLock<[Vec<Glob>; 2]> = LazyLock::new(|| {
+        let known = known_clients();
+        [&known.challenge_in_result, &known.challenge_not_in_result]
+            .map(|patterns| patterns.iter().filter_map(|pattern| Glob::parse(pattern).ok()).collect())
+    });
+    let [like, unlike] = &*GLOBS;
+    let is = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(user_agent));
+    is(like) && !is(unlike)
 }
 
 /// The well-known clients.
@@ -27,6 +45,20 @@ mod tests {
     use mcp_login_core::client::RedirectPolicy;
 
     use super::*;
+
+    #[test]
+    fn chatgpt_looks_into_results_and_codex_does_not() {
+        for (user_agent, looks) in [
+            ("openai-mcp/1.0.0", true),
+            ("openai-mcp/1.0.0 (ChatGPT)", true),
+            ("openai-mcp/1.0.0 (Codex)", false),
+            ("claude-code/2.1.278 (cli)", false),
+            ("not-openai-mcp/1.0.0", false),
+            ("", false),
+        ] {
+            assert_eq!(looks_into_results(user_agent), looks, "{user_agent}");
+        }
+    }
 
     #[test]
     fn redirect_uris_of_real_clients_are_allowed() {

@@ -161,8 +161,10 @@ async fn show_page(
     if !server.store.insert_grant(&grant, &Grant::Pending(pending), now).await? {
         return Err(StoreError::Damaged("a new grant's id is taken").into());
     }
+    let described = server.resources.get(&request.resource).map(|resource| &resource.scope_descriptions);
+    let description = |name: &str| described?.get(name).map(String::as_str);
     let scopes: Vec<ScopeLine<'_>> =
-        request.scope.iter().map(|name| ScopeLine { name, description: None }).collect();
+        request.scope.iter().map(|name| ScopeLine { name, description: description(name) }).collect();
     let client_host =
         client.client_uri.as_deref().and_then(|uri| url::Url::parse(uri).ok()?.host_str().map(str::to_owned));
     let Ok(redirect_uri) = url::Url::parse(request.redirect_uri.as_str()) else {

@@ -60,7 +60,7 @@ pub(crate) async fn protected_resource_at(
 
 fn document(server: &AuthorizationServer, resource: &ResourceSettings) -> Response {
     let name = resource.name.as_deref();
-    let metadata = ProtectedResourceMetadata::new(&resource.url, &server.issuer, &resource.scopes, name);
+    let metadata = ProtectedResourceMetadata::new(&resource.url, &server.issuer, &resource.supported, name);
     (CACHE, Json(metadata)).into_response()
 }
 

@@ -1,6 +1,8 @@
 //! [`Resource`]: an MCP server, and who may call what on it.
 
-use mcp_login_core::mcp::{DEFAULT_PUBLIC_METHODS, PublicMethods};
+use std::collections::BTreeMap;
+
+use mcp_login_core::mcp::{DEFAULT_PUBLIC_METHODS, PublicMethods, ToolScopes};
 use mcp_login_core::scope::Scopes;
 
 /// Who may call an MCP server.
@@ -13,6 +15,19 @@ pub enum Access {
     Lazy,
 }
 
+/// How a call of a tool that needs a login, or a wider one, is refused where discovery is public ([`Access::Lazy`]). A token
+/// that is not good is refused with 401 in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChallengeForm {
+    /// As HTTP has it: 401 or 403 with `WWW-Authenticate` (RFC 6750 §3).
+    #[default]
+    Http,
+    /// As `ChatGPT` has it: 200 with a result that says `isError`, and the challenge in `_meta["mcp/www_authenticate"]`.
+    Result,
+    /// As the client reads it, by its `User-Agent`.
+    Auto,
+}
+
 /// An MCP server that is to be protected.
 #[derive(Debug, Clone)]
 pub struct Resource {
@@ -21,9 +36,16 @@ pub struct Resource {
     pub(crate) scopes: Vec<String>,
     pub(crate) name: Option<String>,
     pub(crate) upstream: Option<String>,
+    pub(crate) challenge: ChallengeForm,
+    pub(crate) hides_tools: bool,
     public_methods: Vec<String>,
     public_tools: Vec<String>,
+    tool_scopes: Vec<(String, Vec<String>)>,
+    pub(crate) scope_descriptions: BTreeMap<String, String>,
 }
+
+/// The longest description of a scope, in characters: more is not shown.
+const MAX_DESCRIPTION: usize = 200;
 
 impl Resource {
     /// The server at this path below the public URL. Every request needs a user, and the scope `mcp`.
@@ -34,8 +56,12 @@ impl Resource {
             scopes: vec!["mcp".to_owned()],
             name: None,
             upstream: None,
+            challenge: ChallengeForm::Http,
+            hides_tools: false,
             public_methods: DEFAULT_PUBLIC_METHODS.map(str::to_owned).to_vec(),
             public_tools: Vec::new(),
+            tool_scopes: Vec::new(),
+            scope_descriptions: BTreeMap::new(),
         }
     }
 
@@ -46,10 +72,46 @@ impl Resource {
         self
     }
 
+    /// How calls are refused that need a login, with [`Access::Lazy`].
+    #[must_use]
+    pub const fn challenge(mut self, form: ChallengeForm) -> Self {
+        self.challenge = form;
+        self
+    }
+
+    /// Whether lists of tools leave out those that the caller may not call. That spares models tools which would be refused;
+    /// what protects is the refusal: a list that is asked for in more than 4 KiB, or is longer than 1 MiB, is left as it is.
+    #[must_use]
+    pub const fn hide_tools(mut self, hide: bool) -> Self {
+        self.hides_tools = hide;
+        self
+    }
+
     /// The scopes that a token for it needs, instead of `mcp`.
     #[must_use]
     pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The scopes that some calls need besides: `glob` is a pattern of tools' names, `delete_*`, or with `prompt:` before it
+    /// one of prompts' names, or with `resource:` one of resources' URIs. `*` is any text, `?` any one character. All that
+    /// match count; a tool of [`public_tools`](Self::public_tools) needs none. A body that cannot be read in one way only,
+    /// or is longer than 64 KiB, needs the scopes of all patterns.
+    #[must_use]
+    pub fn tool_scopes(
+        mut self,
+        glob: impl Into<String>,
+        scopes: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.tool_scopes.push((glob.into(), scopes.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// What a scope lets a client do, in words: for the page on which a person agrees.
+    #[must_use]
+    pub fn scope_description(mut self, scope: impl Into<String>, description: impl Into<String>) -> Self {
+        self.scope_descriptions.insert(scope.into(), description.into());
         self
     }
 
@@ -94,5 +156,33 @@ impl Resource {
     /// Its scopes, if they are scopes.
     pub(crate) fn parsed_scopes(&self) -> Option<Scopes> {
         Scopes::from_names(&self.scopes).ok()
+    }
+
+    /// What single calls need. What cannot be used is told, with its key.
+    pub(crate) fn parsed_tool_scopes(&self, mut fault: impl FnMut(String)) -> ToolScopes {
+        let mut parsed = ToolScopes::default();
+        for (glob, scopes) in &self.tool_scopes {
+            let scopes = Scopes::from_names(scopes).ok().filter(|scopes| !scopes.is_empty());
+            match scopes.map(|scopes| parsed.add(glob, &scopes)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => fault(format!("tool_scopes.{glob}: {error}")),
+                None => fault(format!("tool_scopes.{glob}: has to be scopes (RFC 6749 section 3.3)")),
+            }
+        }
+        parsed
+    }
+
+    /// What cannot be shown is told, with its key.
+    pub(crate) fn check_descriptions(&self, supported: &Scopes, mut fault: impl FnMut(String)) {
+        for (scope, description) in &self.scope_descriptions {
+            if !supported.contains(scope) {
+                fault(format!(
+                    "scope_descriptions.{scope}: the server has no such scope; it has {supported}"
+                ));
+            }
+            if description.trim().is_empty() || description.chars().count() > MAX_DESCRIPTION {
+                fault(format!("scope_descriptions.{scope}: has 1 to {MAX_DESCRIPTION} characters"));
+            }
+        }
     }
 }

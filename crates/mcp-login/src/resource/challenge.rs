@@ -8,14 +8,15 @@ use mcp_login_core::dpop::DpopError;
 use mcp_login_core::error::{ErrorCode, OAuthError};
 use mcp_login_core::metadata::SIGNING_ALGORITHMS;
 use mcp_login_core::scope::Scopes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Where a client finds out how to log in, and what it then needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Challenge {
     /// The address of the protected resource metadata.
     pub(crate) resource_metadata: String,
-    /// Every scope that the server asks for: clients put exactly these into their request.
+    /// Every scope that a token can have: clients put exactly these into their request, and there are some that cannot ask
+    /// for more later.
     pub(crate) scopes: Scopes,
 }
 
@@ -33,28 +34,53 @@ impl Challenge {
     pub(super) fn login_needed(&self, scheme: Scheme) -> Response {
         let description = "this server needs a login; see resource_metadata in WWW-Authenticate";
         let body = OAuthError::new(ErrorCode::InvalidToken, description);
-        self.response(StatusCode::UNAUTHORIZED, scheme, &body, [None, None])
+        self.response(StatusCode::UNAUTHORIZED, scheme, &body, &self.scopes, [None, None])
+    }
+
+    /// No token for this call, said in its result: clients that look for it there take it for a reason to log in only with an
+    /// error.
+    pub(super) fn login_needed_in_result(&self, id: &Value) -> Response {
+        let description = "this tool needs a login";
+        self.in_result(id, &self.scopes, &OAuthError::new(ErrorCode::InvalidToken, description))
+    }
+
+    /// A good token that may not make this call, said in its result.
+    pub(super) fn insufficient_scope_in_result(&self, id: &Value, needed: &Scopes) -> Response {
+        let description = "this tool needs a login that may do more";
+        self.in_result(id, needed, &OAuthError::new(ErrorCode::InsufficientScope, description))
+    }
+
+    /// The answer to a call (JSON-RPC 2.0 §5, MCP `CallToolResult`).
+    fn in_result(&self, id: &Value, scopes: &Scopes, error: &OAuthError) -> Response {
+        let challenge = format!("Bearer {}", self.parameters(scopes, Some(error)).join(", "));
+        let result = json!({
+            "content": [{"type": "text", "text": error.description}],
+            "isError": true,
+            "_meta": {"mcp/www_authenticate": [challenge]},
+        });
+        let body = Json(json!({"jsonrpc": "2.0", "id": id, "result": result}));
+        ([(CACHE_CONTROL, "no-store")], body).into_response()
     }
 
     /// A token that is not good, for whatever reason: one answer, so that nobody learns which.
     pub(super) fn invalid_token(&self, scheme: Scheme) -> Response {
         let description = "the access token is unknown, expired, revoked or for another server";
         let error = OAuthError::new(ErrorCode::InvalidToken, description);
-        self.response(StatusCode::UNAUTHORIZED, scheme, &error, [Some(&error), Some(&error)])
+        self.response(StatusCode::UNAUTHORIZED, scheme, &error, &self.scopes, [Some(&error), Some(&error)])
     }
 
-    /// A good token that may not do this (RFC 6750 §3.1).
-    pub(super) fn insufficient_scope(&self, scheme: Scheme) -> Response {
-        let description = "the access token lacks a scope that this server needs";
+    /// A good token that may not do this (RFC 6750 §3.1): told is all that it needs, not only what the token lacks.
+    pub(super) fn insufficient_scope(&self, needed: &Scopes, scheme: Scheme) -> Response {
+        let description = "the access token lacks a scope that this request needs";
         let error = OAuthError::new(ErrorCode::InsufficientScope, description);
-        self.response(StatusCode::FORBIDDEN, scheme, &error, [Some(&error), Some(&error)])
+        self.response(StatusCode::FORBIDDEN, scheme, &error, needed, [Some(&error), Some(&error)])
     }
 
     /// A proof that is not good (RFC 9449 §7.1). The holder of the key is told what to change: it makes the next one.
     pub(super) fn invalid_proof(&self, error: DpopError) -> Response {
         let error = error.into();
         let unauthorized = StatusCode::UNAUTHORIZED;
-        self.response(unauthorized, Scheme::Dpop, &error, [None, Some(&error)])
+        self.response(unauthorized, Scheme::Dpop, &error, &self.scopes, [None, Some(&error)])
     }
 
     /// `told` is what the challenges of the schemes `Bearer` and `DPoP` say. The second stands in a header of its own, and
@@ -64,13 +90,14 @@ impl Challenge {
         status: StatusCode,
         scheme: Scheme,
         body: &OAuthError,
+        scopes: &Scopes,
         [bearer, dpop]: [Option<&OAuthError>; 2],
     ) -> Response {
         let body = Json(json!({"error": body.code.as_str(), "error_description": body.description}));
         let mut response = (status, [(CACHE_CONTROL, "no-store")], body).into_response();
-        let mut challenges = vec![format!("Bearer {}", self.parameters(bearer).join(", "))];
+        let mut challenges = vec![format!("Bearer {}", self.parameters(scopes, bearer).join(", "))];
         if scheme == Scheme::Dpop {
-            let mut parameters = self.parameters(dpop);
+            let mut parameters = self.parameters(scopes, dpop);
             parameters.push(format!("algs=\"{}\"", SIGNING_ALGORITHMS.join(" ")));
             challenges.push(format!("DPoP {}", parameters.join(", ")));
         }
@@ -82,10 +109,10 @@ impl Challenge {
         response
     }
 
-    fn parameters(&self, told: Option<&OAuthError>) -> Vec<String> {
+    fn parameters(&self, scopes: &Scopes, told: Option<&OAuthError>) -> Vec<String> {
         let mut parameters = vec![format!("resource_metadata=\"{}\"", self.resource_metadata)];
-        if !self.scopes.is_empty() {
-            parameters.push(format!("scope=\"{}\"", self.scopes));
+        if !scopes.is_empty() {
+            parameters.push(format!("scope=\"{scopes}\""));
         }
         if let Some(told) = told {
             parameters.push(format!("error=\"{}\"", told.code.as_str()));

@@ -8,33 +8,39 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::OriginalUri;
-use axum::http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
+use axum::http::header::{
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, USER_AGENT,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
 use mcp_login_core::dpop::{DpopError, ProvedRequest};
-use mcp_login_core::mcp::{MAX_PUBLIC_BODY, Message, PublicMethods};
-use serde_json::json;
+use mcp_login_core::mcp::{PublicMethods, ToolScopes, call_id, is_tools_list};
+use mcp_login_core::scope::Scopes;
+use serde_json::{Value, json};
 use tower::{Layer, Service};
 use tower_http::cors::{AllowHeaders, Any, Cors, CorsLayer};
 use url::Url;
 
+use super::access::ChallengeForm;
+use super::body::{Repeated, is_plain_json, read_body};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
 use super::session::SessionError;
+use super::tools_list::{Listed, decorate};
 use super::verify::{Verifier, VerifyError};
 use crate::dpop::{DPOP, Proof};
 use crate::telemetry::log_failure;
 
-/// How long the body of an anonymous request is waited for.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The most that is read of a request that is refused without it, in bytes, and how long it is waited for.
 const MAX_REFUSED_BODY: usize = 64 * 1024;
 const REFUSED_BODY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The longest request for a list of tools that is looked at, in bytes.
+const MAX_TOOLS_LIST: usize = 4096;
 
 /// Put into the extensions of a response by whoever finds out, behind the layer, that a user is needed, or has to sign in
 /// again ([`UpstreamTokenError::LoginNeeded`](super::UpstreamTokenError::LoginNeeded)): the layer answers with a challenge.
@@ -48,8 +54,18 @@ pub(crate) struct Protection {
     /// The exact URL of the server: the audience of its tokens.
     pub(crate) resource: String,
     pub(crate) challenge: Challenge,
+    /// What every token needs.
+    pub(crate) baseline: Scopes,
+    /// What single calls need besides.
+    pub(crate) tool_scopes: ToolScopes,
     /// What anybody may do; `None` where every request needs a user.
     pub(crate) public: Option<PublicMethods>,
+    /// How calls are refused that need a login, where discovery is public.
+    pub(crate) form: ChallengeForm,
+    /// Whether lists of tools leave out what the caller may not call.
+    pub(crate) hides_tools: bool,
+    /// Which clients read a refusal in a result, by their `User-Agent`, for [`ChallengeForm::Auto`].
+    pub(crate) looks_into_results: fn(&str) -> bool,
 }
 
 /// Protects an MCP server; made by [`AuthServer::protect`](crate::AuthServer::protect).
@@ -121,7 +137,15 @@ where
             if let Err(refusal) = protection.open_session(&mut request, user.as_deref(), scheme).await {
                 return Ok(settle(request, refusal).await);
             }
-            let response = inner.call(request).await?.into_response();
+            let listing = match protection.listing(&mut request).await {
+                Ok(listing) => listing,
+                Err(refusal) => return Ok(settle(request, refusal).await),
+            };
+            let mut response = inner.call(request).await?.into_response();
+            if let Some(listing) = listing {
+                let protection = Arc::clone(&protection);
+                response = decorate(response, move |tool| protection.listed(tool, &listing)).await;
+            }
             Ok(match response.extensions().get::<LoginNeeded>() {
                 None => protection.seal_session(response, user.as_deref()).await,
                 Some(LoginNeeded) if user.is_none() => protection.challenge.login_needed(scheme),
@@ -150,23 +174,65 @@ impl Protection {
             // A proof without a token is the proof of nobody.
             Authorization::Absent => return self.admit_anonymous(request, scheme).await,
         };
-        match self.verifier.verify(token, proof.as_ref(), &self.resource, &self.challenge.scopes).await {
+        match self.verifier.verify(token, proof.as_ref(), &self.resource).await {
             Ok(caller) => {
+                self.check_scopes(request, &caller, scheme).await?;
                 request.extensions_mut().insert(MaybeCaller(Some(caller.clone())));
                 request.extensions_mut().insert(caller);
                 Ok(())
             }
             Err(VerifyError::Invalid(reason)) => Err(self.refuse_token(reason, scheme)),
             Err(VerifyError::Proof(error)) => Err(self.refuse_proof(error)),
-            Err(VerifyError::InsufficientScope) => {
-                tracing::info!(resource = self.resource, reason = "a scope is missing", "refused with 403");
-                Err(self.challenge.insufficient_scope(scheme))
-            }
             Err(VerifyError::Store(error)) => {
                 log_failure(&error);
                 Err(unavailable())
             }
         }
+    }
+
+    /// That the token may do this (RFC 6750 §3.1). One that may do everything is not asked what it does.
+    async fn check_scopes(
+        &self,
+        request: &mut Request<Body>,
+        caller: &Caller,
+        scheme: Scheme,
+    ) -> Result<(), Response> {
+        if caller.scopes().covers(&self.challenge.scopes) {
+            return Ok(());
+        }
+        let mut needed = self.baseline.clone();
+        if !self.tool_scopes.all().is_empty() {
+            needed = needed.union(&self.needed_by(request).await?);
+        }
+        if caller.scopes().covers(&needed) {
+            return Ok(());
+        }
+        tracing::info!(resource = self.resource, %needed, reason = "a scope is missing", "refused with 403");
+        if let Some(id) = self.call_to_answer(request).await? {
+            return Err(self.challenge.insufficient_scope_in_result(&id, &needed));
+        }
+        Err(self.challenge.insufficient_scope(&needed, scheme))
+    }
+
+    /// What a request needs beyond the baseline: every scope, unless it can only be read in one way.
+    async fn needed_by(&self, request: &mut Request<Body>) -> Result<Scopes, Response> {
+        let every = || Ok(self.tool_scopes.all().clone());
+        match *request.method() {
+            Method::POST => {}
+            // The stream and the end of a session.
+            Method::GET | Method::HEAD | Method::DELETE if request.body().is_end_stream() => {
+                return Ok(Scopes::default());
+            }
+            _ => return every(),
+        }
+        if !is_plain_json(request.headers()) {
+            return every();
+        }
+        let Some(body) = read_body(request).await? else { return every() };
+        let Some(Repeated { method, name }) = Repeated::of(request.headers()) else { return every() };
+        let needed = self.tool_scopes.needed_by_body(&body, self.public.as_ref(), method, name);
+        *request.body_mut() = Body::from(body);
+        Ok(needed)
     }
 
     /// That the session which the request names is the user's.
@@ -241,6 +307,70 @@ impl Protection {
         own.is_ok_and(|own| own.path() == asked || asked.strip_suffix('/') == Some(own.path()))
     }
 
+    /// Whether the client looks for a refusal in the result of its call.
+    fn is_read_in_result(&self, headers: &HeaderMap) -> bool {
+        match self.form {
+            ChallengeForm::Http => false,
+            ChallengeForm::Result => true,
+            ChallengeForm::Auto => {
+                let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+                agent.is_some_and(self.looks_into_results)
+            }
+        }
+    }
+
+    /// How the list of tools is to be shown that the request is for; `None` for as it is. Such a request is short; a long
+    /// one is not looked at.
+    async fn listing(&self, request: &mut Request<Body>) -> Result<Option<Listing>, Response> {
+        let held = request.extensions().get::<Caller>().map(|caller| caller.scopes().clone());
+        let listing = Listing {
+            says_schemes: self.public.is_some() && self.is_read_in_result(request.headers()),
+            hides: self.hides_tools && !held.as_ref().is_some_and(|held| held.covers(&self.challenge.scopes)),
+            held,
+        };
+        let length =
+            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let may_be = (listing.says_schemes || listing.hides)
+            && request.method() == Method::POST
+            && is_plain_json(request.headers())
+            && length.is_some_and(|length: usize| length <= MAX_TOOLS_LIST);
+        if !may_be {
+            return Ok(None);
+        }
+        let Some(body) = read_body(request).await? else {
+            return Err(StatusCode::BAD_REQUEST.into_response());
+        };
+        let is_list = is_tools_list(&body);
+        if is_list {
+            // What is compressed could not be read.
+            request.headers_mut().remove(ACCEPT_ENCODING);
+        }
+        *request.body_mut() = Body::from(body);
+        Ok(is_list.then_some(listing))
+    }
+
+    /// How a tool stands in a list.
+    fn listed(&self, tool: &str, listing: &Listing) -> Listed {
+        if self.public.as_ref().is_some_and(|public| public.has_tool(tool)) {
+            return Listed::Shown(listing.says_schemes.then(|| json!([{"type": "noauth"}])));
+        }
+        let needed = self.baseline.clone().union(&self.tool_scopes.needed_by_tool(tool));
+        if listing.hides && !listing.held.as_ref().is_some_and(|held| held.covers(&needed)) {
+            return Listed::Hidden;
+        }
+        let scopes: Vec<&str> = needed.iter().collect();
+        Listed::Shown(listing.says_schemes.then(|| json!([{"type": "oauth2", "scopes": scopes}])))
+    }
+
+    /// The id of the call that a request of a user is, if it is to be refused in its result.
+    async fn call_to_answer(&self, request: &mut Request<Body>) -> Result<Option<Value>, Response> {
+        let plain = request.method() == Method::POST && is_plain_json(request.headers());
+        if self.public.is_none() || !plain || !self.is_read_in_result(request.headers()) {
+            return Ok(None);
+        }
+        Ok(read_body(request).await?.as_deref().and_then(call_id))
+    }
+
     /// A request without a token: through if it is something that anybody may do.
     async fn admit_anonymous(&self, request: &mut Request<Body>, scheme: Scheme) -> Result<(), Response> {
         let refuse = |reason| Err(self.refuse_anonymous(reason, scheme));
@@ -260,15 +390,18 @@ impl Protection {
         {
             return refuse("not a plain message to the server itself");
         }
-        let body = Limited::new(std::mem::take(request.body_mut()), MAX_PUBLIC_BODY).collect();
-        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return refuse("the body is too long, or broke off"),
-            Err(_) => return Err(too_slow()),
+        let Some(body) = read_body(request).await? else {
+            return refuse("the body is too long, or broke off");
         };
-        let message = public.public_message(&body);
-        if !message.is_some_and(|message| agrees(request.headers(), &message)) {
-            return refuse("not a public message");
+        let repeated = Repeated::of(request.headers());
+        let is_public = repeated.zip(public.public_message(&body)).is_some_and(|(repeated, message)| {
+            message.agrees_with(repeated.method, repeated.name)
+                && self.tool_scopes.needed_by(&message, Some(public)).is_empty()
+        });
+        if !is_public {
+            let refusal = self.refuse_anonymous("not a public message", scheme);
+            let id = call_id(&body).filter(|_| self.is_read_in_result(request.headers()));
+            return Err(id.map_or(refusal, |id| self.challenge.login_needed_in_result(&id)));
         }
         // Nobody in particular has no session at the backend.
         request.headers_mut().remove(COOKIE);
@@ -276,6 +409,14 @@ impl Protection {
         request.extensions_mut().insert(MaybeCaller(None));
         Ok(())
     }
+}
+
+/// Who asks for a list of tools, and how it is shown.
+struct Listing {
+    /// What the caller may do; `None` for nobody in particular.
+    held: Option<Scopes>,
+    says_schemes: bool,
+    hides: bool,
 }
 
 /// Reads what is left of a refused request, within bounds. A connection on which a request was not read to its end cannot be
@@ -313,40 +454,4 @@ fn post_only() -> Response {
     let description = "without a login there is no stream here; use POST";
     let body = Json(json!({"error": "invalid_request", "error_description": description}));
     (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], body).into_response()
-}
-
-fn too_slow() -> Response {
-    let body =
-        Json(json!({"error": "invalid_request", "error_description": "the request body stopped arriving"}));
-    (StatusCode::REQUEST_TIMEOUT, body).into_response()
-}
-
-/// Whether the headers that repeat what is in the body do so.
-fn agrees(headers: &HeaderMap, message: &Message<'_>) -> bool {
-    let one = |name: &str| {
-        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-        (values.next(), values.next())
-    };
-    let ((method, second_method), (name, second_name)) = (one("mcp-method"), one("mcp-name"));
-    second_method.is_none() && second_name.is_none() && message.agrees_with(method, name)
-}
-
-/// Whether the body is what it looks like: JSON in UTF-8, not compressed. A backend might decode anything else into
-/// another message than the one that was read here.
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let only = |name: HeaderName| {
-        let mut values = headers.get_all(name).iter();
-        (values.next(), values.next())
-    };
-    let (content_type, second) = only(CONTENT_TYPE);
-    let content_type = content_type.and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let is_json = parts.next().as_deref() == Some("application/json");
-    let in_utf8 = parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\"" | ""));
-    // Some backends read `content_encoding` as if it were the header.
-    let disguised = |name: &HeaderName| {
-        matches!(name.as_str(), "content_type" | "content_encoding" | "transfer_encoding" | "content_length")
-    };
-    let encoded = headers.contains_key(CONTENT_ENCODING) || headers.keys().any(disguised);
-    second.is_none() && is_json && in_utf8 && !encoded
 }

@@ -1,15 +1,17 @@
 //! What stands before the MCP server: who may call what, and who is calling.
 
 mod access;
+mod body;
 mod cache;
 mod caller;
 mod challenge;
 mod layer;
 mod session;
+mod tools_list;
 mod upstream_token;
 mod verify;
 
-pub use access::{Access, Resource};
+pub use access::{Access, ChallengeForm, Resource};
 pub(crate) use cache::GrantCache;
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
 pub(crate) use challenge::Challenge;

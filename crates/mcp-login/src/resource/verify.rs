@@ -5,7 +5,6 @@ use std::sync::Arc;
 use mcp_login_core::Timestamp;
 use mcp_login_core::dpop::DpopError;
 use mcp_login_core::grant::{AccessToken, Active, SecretHash};
-use mcp_login_core::scope::Scopes;
 
 use super::cache::GrantCache;
 use super::caller::{Caller, CallerIdentity};
@@ -35,8 +34,6 @@ pub(crate) struct Verifier {
 pub(super) enum VerifyError {
     /// It is not good here. The reason is for the log.
     Invalid(&'static str),
-    /// It is good, but not for this.
-    InsufficientScope,
     /// The proof that came with it is not.
     Proof(DpopError),
     /// Nobody knows.
@@ -69,19 +66,18 @@ impl Verifier {
         Self { store, grants, upstream, clock, refreshes: Refreshes::default(), sessions }
     }
 
-    /// The user behind a token, if it is one of ours, for this server, and covers these scopes. Nothing but an access
-    /// token has the form of one: codes, refresh tokens and upstream tokens fail before the store is asked. The proof is
-    /// the one that came with a token of the scheme `DPoP`.
+    /// The user behind a token, if it is one of ours and for this server. Nothing but an access token has the form of one:
+    /// codes, refresh tokens and upstream tokens fail before the store is asked. The proof is the one that came with a token
+    /// of the scheme `DPoP`.
     pub(super) async fn verify(
         self: &Arc<Self>,
         token: &str,
         proof: Option<&Proof>,
         resource: &str,
-        scopes: &Scopes,
     ) -> Result<Caller, VerifyError> {
         let token = Handle::parse(HandleKind::Access, token)
             .ok_or(VerifyError::Invalid("not an access token of ours"))?;
-        let asked = Asked { hash: token.hash(), token, proof, resource, scopes, now: self.clock.now() };
+        let asked = Asked { hash: token.hash(), token, proof, resource, now: self.clock.now() };
         let (identity, key) = self
             .grants
             .judge(asked.token.grant(), |active| {
@@ -102,7 +98,6 @@ struct Asked<'a> {
     hash: SecretHash,
     proof: Option<&'a Proof>,
     resource: &'a str,
-    scopes: &'a Scopes,
     now: Timestamp,
 }
 
@@ -116,9 +111,6 @@ impl Asked<'_> {
         let login = &active.login;
         if login.resource != self.resource {
             return Err(VerifyError::Invalid("it is for another server"));
-        }
-        if !access.scope.covers(self.scopes) {
-            return Err(VerifyError::InsufficientScope);
         }
         let key = DataKey::unwrap(&self.token, &access.wrapped_key).map_err(StoreError::from)?;
         let claims = key.open(self.token.grant(), CLAIMS_LABEL, &login.claims).map_err(StoreError::from)?;

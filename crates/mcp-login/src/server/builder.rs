@@ -8,11 +8,12 @@ use axum::http::HeaderName;
 use axum::http::header::FORWARDED;
 use mcp_login_core::client::{DocumentHosts, RedirectPolicy};
 use mcp_login_core::resource_indicator::Resources;
+use mcp_login_core::scope::Scopes;
 use mcp_login_core::token::GrantType;
 use url::{Host, Url};
 
 use super::AuthServer;
-use crate::client::known::known_clients;
+use crate::client::known::{known_clients, looks_into_results};
 use crate::client::{Clients, ConfiguredClients, KeySets, MetadataDocuments};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::AuthorizationServer;
@@ -338,9 +339,14 @@ fn protection(
                 "{origin}/.well-known/oauth-protected-resource{}",
                 path.trim_end_matches('/')
             ),
-            scopes: settings.scopes.clone(),
+            scopes: settings.supported.clone(),
         },
+        baseline: settings.scopes.clone(),
+        tool_scopes: resource.parsed_tool_scopes(drop),
         public: resource.public(),
+        form: resource.challenge,
+        hides_tools: resource.hides_tools,
+        looks_into_results,
     }
 }
 
@@ -443,7 +449,15 @@ fn check_resources(public_url: &str, resources: &[Resource], faults: &mut Vec<St
             faults.push(format!("mcp[{n}].scopes: holds something that is no scope (RFC 6749 section 3.3)"));
             continue;
         };
-        checked.push(ResourceSettings { url, scopes, name: resource.name.clone() });
+        let mut fault = |fault: String| faults.push(format!("mcp[{n}].{fault}"));
+        let supported = scopes.clone().union(resource.parsed_tool_scopes(&mut fault).all());
+        // As it is kept with each login.
+        if Scopes::parse(&supported.to_string()).is_err() {
+            fault("tool_scopes: with `scopes` at most 64 scopes, of 4096 bytes together".to_owned());
+        }
+        resource.check_descriptions(&supported, &mut fault);
+        let (scope_descriptions, name) = (resource.scope_descriptions.clone(), resource.name.clone());
+        checked.push(ResourceSettings { url, scopes, supported, scope_descriptions, name });
     }
     ResourceList(checked)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderName;
-use mcp_login::core::mcp::DEFAULT_PUBLIC_METHODS;
+use mcp_login::ChallengeForm;
+use mcp_login::core::mcp::{DEFAULT_PUBLIC_METHODS, ToolScopes};
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
 use super::check_http_url;
@@ -64,6 +65,8 @@ pub enum Auth {
         public_methods: Vec<String>,
         /// Tools that anybody may call.
         public_tools: Vec<String>,
+        /// How other calls are refused.
+        challenge: ChallengeForm,
     },
 }
 
@@ -78,6 +81,12 @@ pub struct McpConfig {
     pub auth: Auth,
     /// The baseline a token needs.
     pub scopes: Scopes,
+    /// What calls need besides, by a pattern of tools, prompts or resources.
+    pub tool_scopes: Vec<(String, Scopes)>,
+    /// Whether lists of tools leave out what the caller may not call.
+    pub hide_tools: bool,
+    /// What scopes let a client do, in words.
+    pub scope_descriptions: BTreeMap<String, String>,
     /// The name of the service that its users sign in to, where there are several.
     pub upstream: Option<String>,
     /// Added to what the backend gets.
@@ -113,9 +122,6 @@ fn server<'a>(
             );
         }
     }
-    if !raw.tool_scopes.is_empty() {
-        faults.not_yet(format!("{key}.tool_scopes"), "take it out; `scopes` is what every call needs");
-    }
     let path = path(raw.path, &format!("{key}.path"), others, faults);
     let backend = backend(raw.backend, raw.command.is_some(), &format!("{key}.backend"), faults);
     let words = [("required", false), ("lazy", true)];
@@ -123,6 +129,7 @@ fn server<'a>(
         None => Some(false),
         written => one_of(written, &format!("{key}.auth"), &words, faults),
     };
+    let challenge = challenge(raw.challenge, lazy, key, faults);
     if lazy == Some(false) && (raw.public_methods.is_some() || !raw.public_tools.is_empty()) {
         faults.warn(key, "public_methods and public_tools do nothing with auth = \"required\"");
     }
@@ -130,11 +137,26 @@ fn server<'a>(
         warn_of_what_does_nothing(raw.public_methods.as_deref(), &raw.public_tools, key, faults);
     }
     let auth =
-        lazy.map(|lazy| if lazy { public(raw.public_methods, raw.public_tools) } else { Auth::Required });
-    let scopes = scopes(raw.scopes, &format!("{key}.scopes"), faults);
+        lazy.map(
+            |lazy| {
+                if lazy { public(raw.public_methods, raw.public_tools, challenge) } else { Auth::Required }
+            },
+        );
+    let scopes = baseline(raw.scopes, &format!("{key}.scopes"), faults);
+    let tool_scopes = tool_scopes(raw.tool_scopes, &format!("{key}.tool_scopes"), faults);
     let headers = headers(raw.headers, &format!("{key}.headers"), faults);
     let upstream = raw.upstream;
-    Some(McpConfig { path: path?, backend: backend?, auth: auth?, scopes: scopes?, upstream, headers })
+    Some(McpConfig {
+        path: path?,
+        backend: backend?,
+        auth: auth?,
+        scopes: scopes?,
+        tool_scopes,
+        hide_tools: raw.hide_tools,
+        scope_descriptions: raw.scope_descriptions,
+        upstream,
+        headers,
+    })
 }
 
 fn warn_of_what_does_nothing(methods: Option<&[String]>, tools: &[String], key: &str, faults: &mut Faults) {
@@ -152,9 +174,19 @@ fn warn_of_what_does_nothing(methods: Option<&[String]>, tools: &[String], key: 
     }
 }
 
-fn public(methods: Option<Vec<String>>, public_tools: Vec<String>) -> Auth {
+fn challenge(written: Option<String>, lazy: Option<bool>, key: &str, faults: &mut Faults) -> ChallengeForm {
+    if written.is_some() && lazy == Some(false) {
+        faults
+            .warn(format!("{key}.challenge"), "does nothing with auth = \"required\": that is always HTTP's");
+    }
+    let words =
+        [("http", ChallengeForm::Http), ("result", ChallengeForm::Result), ("auto", ChallengeForm::Auto)];
+    one_of(written, &format!("{key}.challenge"), &words, faults).unwrap_or_default()
+}
+
+fn public(methods: Option<Vec<String>>, public_tools: Vec<String>, challenge: ChallengeForm) -> Auth {
     let default = || DEFAULT_PUBLIC_METHODS.iter().map(|method| (*method).to_owned()).collect();
-    Auth::Lazy { public_methods: methods.unwrap_or_else(default), public_tools }
+    Auth::Lazy { public_methods: methods.unwrap_or_else(default), public_tools, challenge }
 }
 
 fn path<'a>(
@@ -235,8 +267,30 @@ fn backend(written: Option<String>, has_command: bool, key: &str, faults: &mut F
     }
 }
 
-fn scopes(written: Option<Vec<String>>, key: &str, faults: &mut Faults) -> Option<Scopes> {
-    let written = written.unwrap_or_else(|| vec!["mcp".to_owned()]);
+fn baseline(written: Option<Vec<String>>, key: &str, faults: &mut Faults) -> Option<Scopes> {
+    scopes(written.unwrap_or_else(|| vec!["mcp".to_owned()]), key, faults)
+}
+
+fn tool_scopes(
+    written: BTreeMap<String, Vec<String>>,
+    key: &str,
+    faults: &mut Faults,
+) -> Vec<(String, Scopes)> {
+    let mut judged = Vec::new();
+    for (glob, names) in written {
+        let key = check::join(key, &glob);
+        if let Err(error) = ToolScopes::default().add(&glob, &Scopes::default()) {
+            faults.push(&key, format!("{error}; write \"delete_*\", \"prompt:NAME\" or \"resource:URI\""));
+        }
+        if names.is_empty() {
+            faults.push(&key, "needs nothing: name the scopes, or take it out");
+        }
+        judged.extend(scopes(names, &key, faults).map(|scopes| (glob, scopes)));
+    }
+    judged
+}
+
+fn scopes(written: Vec<String>, key: &str, faults: &mut Faults) -> Option<Scopes> {
     if written.iter().any(|name| name == OFFLINE_ACCESS) {
         faults.push(
             key,

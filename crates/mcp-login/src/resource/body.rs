@@ -1,0 +1,68 @@
+//! The body of a request that is looked at before it is let through.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Limited};
+use mcp_login_core::mcp::MAX_PUBLIC_BODY;
+use serde_json::json;
+
+/// How long a body that is looked at is waited for.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The whole body, to be looked at; `None` if it is too long, or broke off.
+pub(super) async fn read_body(request: &mut Request<Body>) -> Result<Option<Bytes>, Response> {
+    let body = Limited::new(std::mem::take(request.body_mut()), MAX_PUBLIC_BODY).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(body) => Ok(body.ok().map(http_body_util::Collected::to_bytes)),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+fn too_slow() -> Response {
+    let body =
+        Json(json!({"error": "invalid_request", "error_description": "the request body stopped arriving"}));
+    (StatusCode::REQUEST_TIMEOUT, body).into_response()
+}
+
+/// The headers that repeat what is in the body (MCP 2026-07-28).
+pub(super) struct Repeated<'a> {
+    pub(super) method: Option<&'a [u8]>,
+    pub(super) name: Option<&'a [u8]>,
+}
+
+impl<'a> Repeated<'a> {
+    /// `None` where one of them is there twice.
+    pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let one = |name: &str| {
+            let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+            (values.next(), values.next())
+        };
+        let ((method, second_method), (name, second_name)) = (one("mcp-method"), one("mcp-name"));
+        (second_method.is_none() && second_name.is_none()).then_some(Self { method, name })
+    }
+}
+
+/// Whether the body is what it looks like: JSON in UTF-8, not compressed. A backend might decode anything else into
+/// another message than the one that was read here.
+pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
+    let only = |name: HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        (values.next(), values.next())
+    };
+    let (content_type, second) = only(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let is_json = parts.next().as_deref() == Some("application/json");
+    let in_utf8 = parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\"" | ""));
+    // Some backends read `content_encoding` as if it were the header.
+    let disguised = |name: &HeaderName| {
+        matches!(name.as_str(), "content_type" | "content_encoding" | "transfer_encoding" | "content_length")
+    };
+    let encoded = headers.contains_key(CONTENT_ENCODING) || headers.keys().any(disguised);
+    second.is_none() && is_json && in_utf8 && !encoded
+}
