@@ -1,12 +1,14 @@
 //! `[[mcp]]`: the protected MCP servers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::http::HeaderName;
 use mcp_login::core::mcp::DEFAULT_PUBLIC_METHODS;
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
 use super::check_http_url;
+use super::command::{self, CommandConfig};
 use super::upstream::one_of;
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
@@ -53,6 +55,25 @@ impl BackendUrl {
     }
 }
 
+/// What answers.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// A server at an address.
+    Url(BackendUrl),
+    /// A program that speaks on its standard input and output.
+    Command(CommandConfig),
+}
+
+/// The address; or the name of the program, without its arguments, which may be secrets.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => url.0.fmt(f),
+            Self::Command(command) => f.write_str(&command.launch.program),
+        }
+    }
+}
+
 /// Which requests need a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
@@ -72,8 +93,8 @@ pub enum Auth {
 pub struct McpConfig {
     /// Its path here; `public_url` + path is the OAuth `resource`.
     pub path: McpPath,
-    /// Where it is.
-    pub backend: BackendUrl,
+    /// What answers.
+    pub backend: Backend,
     /// Which requests need a user.
     pub auth: Auth,
     /// The baseline a token needs.
@@ -105,19 +126,16 @@ fn server<'a>(
     others: impl Iterator<Item = (usize, &'a str)>,
     faults: &mut Faults,
 ) -> Option<McpConfig> {
-    for (name, given) in [("command", raw.command.is_some()), ("env", raw.env.is_some())] {
-        if given {
-            faults.not_yet(
-                format!("{key}.{name}"),
-                "run the server behind an HTTP address and name that as backend",
-            );
-        }
-    }
     if !raw.tool_scopes.is_empty() {
         faults.not_yet(format!("{key}.tool_scopes"), "take it out; `scopes` is what every call needs");
     }
-    let path = path(raw.path, &format!("{key}.path"), others, faults);
-    let backend = backend(raw.backend, raw.command.is_some(), &format!("{key}.backend"), faults);
+    let path = path(raw.path.clone(), &format!("{key}.path"), others, faults);
+    let command = command::judge(&raw, key, faults);
+    let backend = if raw.command.is_some() {
+        command.map(Backend::Command)
+    } else {
+        backend(raw.backend, &format!("{key}.backend"), faults).map(Backend::Url)
+    };
     let words = [("required", false), ("lazy", true)];
     let lazy = match raw.auth {
         None => Some(false),
@@ -215,11 +233,12 @@ fn overlap(a: &str, b: &str) -> bool {
     under(&a, &b) || under(&b, &a)
 }
 
-fn backend(written: Option<String>, has_command: bool, key: &str, faults: &mut Faults) -> Option<BackendUrl> {
+fn backend(written: Option<String>, key: &str, faults: &mut Faults) -> Option<BackendUrl> {
     let Some(written) = written else {
-        if !has_command {
-            faults.missing(key, "the URL of the MCP server, such as \"http://127.0.0.1:3000/mcp\"");
-        }
+        faults.missing(
+            key,
+            "the URL of the MCP server, such as \"http://127.0.0.1:3000/mcp\"; or command for a program",
+        );
         return None;
     };
     match check_http_url(&written) {
