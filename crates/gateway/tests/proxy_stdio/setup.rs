@@ -1,4 +1,5 @@
 //! Clients of a stdio server behind a proxy, without a network between.
+#![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use std::path::Path;
 

@@ -160,6 +160,9 @@ impl Session {
 
     /// Hands a line to the process.
     pub(super) async fn tell(&self, line: Bytes) -> Result<(), Failure> {
+        if !self.is_open() {
+            return Err(ProxyError::SessionEnded.into());
+        }
         self.state().used = Instant::now();
         tokio::select! {
             sent = timeout(self.patience, self.to_process.send(line)) => match sent {

@@ -110,8 +110,8 @@ impl Sessions {
             oldest.end.cancel();
             self.gone(&oldest).await;
         }
-        tracing::warn!(mcp = &*self.mcp, user, "no more processes: max_processes or max_processes_per_user");
-        Err(ProxyError::Busy.into())
+        let cause = "there are as many processes as max_processes and max_processes_per_user allow";
+        Err(Failure { error: ProxyError::Busy, cause: Some(cause.to_owned()) })
     }
 
     /// Waits until its process is gone and its place is free.
