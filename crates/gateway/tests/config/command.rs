@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcp_login_gateway::config::valid::{Backend, CommandConfig};
 
-use super::{MINIMAL, check, one_fault, with};
+use super::{MINIMAL, check, one_fault, warnings, with};
 
 const BACKEND: &str = "backend = \"http://127.0.0.1:3000/mcp\"";
 
@@ -78,6 +78,13 @@ fn what_belongs_to_a_program_needs_one() {
     }
     // One of the two is needed.
     one_fault(&with(BACKEND, ""), "mcp[0].backend");
+}
+
+#[test]
+fn a_program_that_needs_its_user_from_the_start_is_not_lazy() {
+    let lazy = |lines: &str| warnings(&file(&format!("auth = \"lazy\"\n{lines}")));
+    assert_eq!(lazy("env = { TOKEN = \"{upstream.access_token}\" }"), ["mcp[0].auth"]);
+    assert!(lazy("env = { KEY = \"constant\" }").is_empty());
 }
 
 /// Arguments and variables may be secrets of the operator.

@@ -146,6 +146,13 @@ fn server<'a>(
     }
     if lazy == Some(true) {
         warn_of_what_does_nothing(raw.public_methods.as_deref(), &raw.public_tools, key, faults);
+        if let Some(Backend::Command(command)) = &backend
+            && command.launch.env.iter().any(|(_, template)| template.needs_user())
+        {
+            let message =
+                "\"lazy\" lets nobody in here without a login: env names the user, so `initialize` needs one";
+            faults.warn(format!("{key}.auth"), message);
+        }
     }
     let auth =
         lazy.map(|lazy| if lazy { public(raw.public_methods, raw.public_tools) } else { Auth::Required });
