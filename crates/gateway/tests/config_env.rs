@@ -37,7 +37,7 @@ fn fault(more: &[(&str, &str)]) -> String {
 fn no_file_is_needed() {
     let config = ok(&[]);
     assert_eq!(config.upstreams[""].client_secret.clone().unwrap().expose_secret(), "hunter2");
-    assert_eq!(config.mcp[0].backend.as_url().as_str(), "http://127.0.0.1:3000/mcp");
+    assert_eq!(config.mcp[0].backend.to_string(), "http://127.0.0.1:3000/mcp");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
     let config = &checked.config;
     let mut text = format!("ok: {}", config.public_url);
     for mcp in &config.mcp {
-        let _ = write!(text, "\n  {}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend.as_url());
+        let _ = write!(text, "\n  {}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend);
     }
     for warning in &checked.warnings {
         text.push_str(&shown(warning));

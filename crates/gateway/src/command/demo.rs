@@ -91,7 +91,7 @@ async fn assemble(demo: &Demo) -> anyhow::Result<Parts> {
         providers: &["oauth2"],
     };
     let checked = sources.check()?;
-    Ok(Parts { gateway: application(&checked.config).await?, sign_in: sign_in.router(), notes })
+    Ok(Parts { gateway: application(&checked.config).await?.router, sign_in: sign_in.router(), notes })
 }
 
 /// What somebody would write who runs the same by hand.

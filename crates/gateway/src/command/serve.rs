@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::future::join_all;
 use mcp_login::AuthServer;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -13,8 +14,8 @@ use tokio::net::TcpListener;
 use super::Source;
 use crate::assemble::auth_server;
 use crate::cli::{ConfigArgs, Failure};
-use crate::config::valid::{Config, McpConfig, PublicUrl};
-use crate::proxy::{BackendClient, DEFAULT_MAX_BODY, Proxy, ProxyOptions, Timeouts};
+use crate::config::valid::{Backend, CommandConfig, Config, McpConfig, PublicUrl};
+use crate::proxy::{BackendClient, DEFAULT_MAX_BODY, Proxy, ProxyOptions, StdioOptions, Timeouts};
 use crate::serve::{Limits, serve, shutdown_on_signals};
 
 /// `serve`
@@ -31,23 +32,41 @@ pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
         .with_context(|| format!("cannot listen on {} (listen)", config.listen))?;
     tracing::info!("listening on {} for {}", config.listen, config.public_url);
     for mcp in &config.mcp {
-        tracing::info!("{}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend.as_url());
+        tracing::info!("{}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend);
     }
-    serve(listener, app, shutdown, Limits::default()).await;
+    serve(listener, app.router.clone(), shutdown, Limits::default()).await;
+    app.end().await;
     tracing::info!("ended");
     Ok(())
 }
 
+/// The whole gateway.
+#[derive(Debug)]
+pub struct Application {
+    /// What it answers.
+    pub router: Router,
+    proxies: Vec<Proxy>,
+}
+
+impl Application {
+    /// Ends the programs that it has started.
+    pub async fn end(&self) {
+        join_all(self.proxies.iter().map(Proxy::end)).await;
+    }
+}
+
 /// The whole gateway: the authorization server, and each MCP server behind its protection.
-pub async fn application(config: &Config) -> anyhow::Result<Router> {
+pub async fn application(config: &Config) -> anyhow::Result<Application> {
     let auth = auth_server(config).await?;
     let client = BackendClient::new(Timeouts::default())?;
     let mut app = auth.router().merge(health(&auth));
+    let mut proxies = Vec::new();
     for mcp in &config.mcp {
-        let proxy = proxy(&config.public_url, mcp, &client)?.into_router();
-        app = app.merge(proxy.route_layer(auth.protect(mcp.path.as_str())?));
+        let proxy = proxy(&config.public_url, mcp, &client)?;
+        proxies.push(proxy.clone());
+        app = app.merge(proxy.into_router().route_layer(auth.protect(mcp.path.as_str())?));
     }
-    Ok(app.fallback(not_found))
+    Ok(Application { router: app.fallback(not_found), proxies })
 }
 
 /// `/healthz`: this process answers. `/readyz`: so does its store.
@@ -71,9 +90,16 @@ async fn not_found() -> impl IntoResponse {
 
 /// The way to one MCP server, not yet protected.
 fn proxy(public_url: &PublicUrl, mcp: &McpConfig, client: &BackendClient) -> anyhow::Result<Proxy> {
+    let mount = format!("{}{}", public_url.path().trim_end_matches('/'), mcp.path.as_str());
+    let backend = match &mcp.backend {
+        Backend::Url(url) => url.as_url().clone(),
+        Backend::Command(CommandConfig { launch, limits }) => {
+            return Ok(Proxy::stdio(StdioOptions { mount, launch: launch.clone(), limits: *limits }));
+        }
+    };
     let options = ProxyOptions {
-        mount: format!("{}{}", public_url.path().trim_end_matches('/'), mcp.path.as_str()),
-        backend: mcp.backend.as_url().clone(),
+        mount,
+        backend,
         public_scheme: public_url.scheme(),
         public_host: HeaderValue::try_from(public_url.authority()).context("public_url: its host")?,
         headers: mcp.headers.clone(),

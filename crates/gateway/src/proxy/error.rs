@@ -71,6 +71,20 @@ pub enum ProxyError {
     /// 504
     #[error("the MCP server behind this gateway did not begin to answer in time")]
     ResponseTimeout,
+    /// 400: not one message of JSON-RPC, or one that does not fit its session.
+    #[error("{0}")]
+    BadMessage(&'static str),
+    /// 404: on it a client initializes anew (MCP, Streamable HTTP: "Session Management").
+    #[error("this session has ended; initialize again")]
+    SessionEnded,
+    /// 503 with `Retry-After`: as many processes or requests as there may be.
+    #[error("the MCP server behind this gateway is busy: try again")]
+    Busy,
+    /// 502
+    #[error(
+        "the MCP server behind this gateway could not be started, or ended; its operator finds the reason in the gateway's log"
+    )]
+    ProcessEnded,
 }
 
 /// An error, and what its operator should know but the client should not.
@@ -96,14 +110,17 @@ impl ProxyError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::BadPath | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BadPath | Self::BodyBroken | Self::BadMessage(_) => StatusCode::BAD_REQUEST,
+            Self::SessionEnded => StatusCode::NOT_FOUND,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
             Self::SubjectNotPassed | Self::NoUpstreamAccount => StatusCode::FORBIDDEN,
-            Self::UpstreamUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused => StatusCode::BAD_GATEWAY,
+            Self::UpstreamUnavailable { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -122,11 +139,14 @@ impl ProxyError {
             | Self::MethodNotAllowed
             | Self::BodyTooLarge { .. }
             | Self::BodyBroken
-            | Self::BodyStalled => "invalid_request",
+            | Self::BodyStalled
+            | Self::BadMessage(_)
+            | Self::SessionEnded => "invalid_request",
             Self::LoginNeeded => "invalid_token",
             Self::SubjectNotPassed | Self::NoUpstreamAccount => "access_denied",
-            Self::BackendBroke | Self::BackendRefused => "server_error",
+            Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => "server_error",
             Self::UpstreamUnavailable { .. }
+            | Self::Busy
             | Self::BackendUnreachable
             | Self::ConnectTimeout
             | Self::ResponseTimeout => "temporarily_unavailable",
@@ -155,6 +175,9 @@ impl IntoResponse for ProxyError {
                 let wait = retry_after.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY);
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            }
+            Self::Busy => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(DEFAULT_RETRY.as_secs()));
             }
             Self::MethodNotAllowed => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"));

@@ -1,5 +1,5 @@
 //! The way from a protected path to the MCP server behind it: bytes are passed on as they come, in both directions, and
-//! only headers are changed. Who may pass is not decided here: a layer in front puts the [`Caller`] into the request.
+//! only headers are changed; or, for a program that speaks on its standard input and output, messages. Who may pass is not decided here: a layer in front puts the [`Caller`] into the request.
 //!
 //! [`Caller`]: mcp_login::resource::Caller
 
@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod forward;
 mod headers;
+mod stdio;
 mod target;
 mod template;
 
@@ -27,10 +28,12 @@ use url::Url;
 pub use client::{BackendClient, Timeouts};
 pub use error::ProxyError;
 pub use headers::{check_configured_name, same_name};
+pub use stdio::{Launch, Limits as ProcessLimits, StdioOptions};
 pub use template::{Template, Values};
 
 use error::Failure;
 use forward::Forward;
+use stdio::Stdio;
 
 /// The largest request body unless set otherwise: 32 MiB.
 pub const DEFAULT_MAX_BODY: u64 = 32 * 1024 * 1024;
@@ -81,8 +84,34 @@ impl Default for RequestId {
 /// One protected path's way to its backend: a service that never fails, errors are answers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    forward: Arc<Forward>,
+    backend: Backend,
     mount: Arc<str>,
+}
+
+/// What answers behind a mount.
+#[derive(Debug, Clone)]
+enum Backend {
+    /// A server at an address.
+    Http(Arc<Forward>),
+    /// Processes of our own.
+    Stdio(Arc<Stdio>),
+}
+
+impl Backend {
+    async fn pass(&self, request: Request<Body>, id: &RequestId) -> Result<Response, Failure> {
+        match self {
+            Self::Http(forward) => forward.pass(request, id).await,
+            Self::Stdio(stdio) => stdio.pass(request).await,
+        }
+    }
+
+    /// For the log.
+    fn name(&self) -> &str {
+        match self {
+            Self::Http(forward) => forward.origin(),
+            Self::Stdio(stdio) => stdio.program(),
+        }
+    }
 }
 
 impl Proxy {
@@ -90,7 +119,21 @@ impl Proxy {
     #[must_use]
     pub fn new(options: ProxyOptions, client: BackendClient) -> Self {
         let mount = options.mount.as_str().into();
-        Self { forward: Arc::new(Forward::new(options, client)), mount }
+        Self { backend: Backend::Http(Arc::new(Forward::new(options, client))), mount }
+    }
+
+    /// The way to a program that speaks MCP on its standard input and output.
+    #[must_use]
+    pub fn stdio(options: StdioOptions) -> Self {
+        let mount = options.mount.as_str().into();
+        Self { backend: Backend::Stdio(Arc::new(Stdio::new(options))), mount }
+    }
+
+    /// Ends the processes that this proxy has started, and starts no more.
+    pub async fn end(&self) {
+        if let Backend::Stdio(stdio) = &self.backend {
+            stdio.end().await;
+        }
     }
 
     /// A router that answers the mount and everything under it. Layers of protection go on top.
@@ -107,7 +150,7 @@ impl Proxy {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
         let method = request.method().clone();
         let begin = Instant::now();
-        let result = self.forward.pass(request, &id).await;
+        let result = self.backend.pass(request, &id).await;
         let milliseconds = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (request_id, mcp) = (id.as_str(), &*self.mount);
         let mut response = match result {
@@ -117,7 +160,7 @@ impl Proxy {
                 response
             }
             Err(Failure { error, cause }) => {
-                let (status, backend) = (error.status(), self.forward.origin());
+                let (status, backend) = (error.status(), self.backend.name());
                 if error.is_operators() {
                     tracing::warn!(request_id, mcp, backend, %method, status = status.as_u16(), milliseconds, cause, "{error}");
                 } else {

@@ -1,4 +1,4 @@
-//! Header templates: `Bearer {upstream.access_token}`.
+//! Templates of headers and environment variables: `Bearer {upstream.access_token}`.
 
 use std::fmt;
 
@@ -47,7 +47,7 @@ impl Template {
             return Err(format!("longer than {MAX_LENGTH} bytes"));
         }
         if text.chars().any(char::is_control) {
-            return Err("holds a control character, which no header can".to_owned());
+            return Err("holds a control character".to_owned());
         }
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -95,6 +95,18 @@ impl Template {
     /// The header's value; `None` when a value is missing or cannot stand in a header.
     #[must_use]
     pub fn fill(&self, values: Option<Values<'_>>) -> Option<HeaderValue> {
+        let mut value = header_value(&self.text(values)?)?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// The value of an environment variable; `None` when a value is missing or holds a control character.
+    #[must_use]
+    pub fn fill_variable(&self, values: Option<Values<'_>>) -> Option<String> {
+        self.text(values).filter(|text| !text.chars().any(char::is_control))
+    }
+
+    fn text(&self, values: Option<Values<'_>>) -> Option<String> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
@@ -102,9 +114,7 @@ impl Template {
                 Part::Value(placeholder) => text.push_str(&placeholder.value(values?)?),
             }
         }
-        let mut value = header_value(&text)?;
-        value.set_sensitive(true);
-        Some(value)
+        Some(text)
     }
 }
 

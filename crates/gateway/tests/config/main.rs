@@ -1,6 +1,7 @@
 //! What is wrong with a configuration is said all at once, with its key path, and never with a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod command;
 mod static_clients;
 mod store;
 mod trusted_issuers;
@@ -120,8 +121,8 @@ scopes = ["offline_access"]
 tool_scopes = { "delete_*" = ["w x"], "prompt:" = ["w"], "list" = [] }
 [[mcp]]
 path = "/a"
-command = ["npx"]
-env = { T = "{upstream.access_token}" }
+command = [""]
+env = { 1T = "hunter2" }
 upstream = "github"
 [[mcp]]
 path = "/a/b"
@@ -175,7 +176,7 @@ fn a_file_with_many_faults_says_all_of_them() {
         "mcp[0].tool_scopes.list",
         "mcp[0].tool_scopes.\"prompt:\"",
         "mcp[1].command",
-        "mcp[1].env",
+        "mcp[1].env.1T",
         "mcp[1].upstream",
         "mcp[2].path",
         "mcp[2].backend",
@@ -418,8 +419,6 @@ refresh_retry_window = "60s"
 [[mcp]]
 path = "/mcp"
 backend = "http://127.0.0.1:3000/mcp"
-command = ["npx"]
-env = { T = "x" }
 upstream = "other"
 auth = "required"
 challenge = "http"
@@ -430,11 +429,20 @@ scopes = ["mcp"]
 tool_scopes = { "delete_*" = ["mcp:write"], "prompt:plan" = ["mcp:write"], "resource:note://*" = ["mcp:*"] }
 scope_descriptions = { "mcp:write" = "Change and delete notes" }
 headers = { "X-Forwarded-Access-Token" = "{upstream.access_token}" }
+[[mcp]]
+path = "/stdio"
+command = ["npx", "-y", "some-stdio-server"]
+env = { GITHUB_TOKEN = "{upstream.access_token}" }
+inherit_env = ["HTTPS_PROXY"]
+idle_timeout = "10m"
+max_processes = 64
+max_processes_per_user = 8
+upstream = "other"
 "#;
     let faults = check(text).expect_err("what is not in this version yet");
     let other = |message: &str| !message.starts_with("not in this version yet");
     assert!(!faults.faults().iter().any(|fault| other(&fault.message)), "{faults}");
-    assert_eq!(faults.faults().len(), 3, "{faults}");
+    assert_eq!(faults.faults().len(), 1, "{faults}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A proxy between a client and a backend that the tests play themselves, byte by byte.
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
+pub mod lines;
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! `[[mcp]]`: the protected MCP servers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::http::HeaderName;
 use mcp_login::ChallengeForm;
@@ -8,6 +9,7 @@ use mcp_login::core::mcp::{DEFAULT_PUBLIC_METHODS, ToolScopes};
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
 use super::check_http_url;
+use super::command::{self, CommandConfig};
 use super::upstream::one_of;
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
@@ -54,6 +56,25 @@ impl BackendUrl {
     }
 }
 
+/// What answers.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// A server at an address.
+    Url(BackendUrl),
+    /// A program that speaks on its standard input and output.
+    Command(CommandConfig),
+}
+
+/// The address; or the name of the program, without its arguments, which may be secrets.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => url.0.fmt(f),
+            Self::Command(command) => f.write_str(&command.launch.program),
+        }
+    }
+}
+
 /// Which requests need a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
@@ -75,8 +96,8 @@ pub enum Auth {
 pub struct McpConfig {
     /// Its path here; `public_url` + path is the OAuth `resource`.
     pub path: McpPath,
-    /// Where it is.
-    pub backend: BackendUrl,
+    /// What answers.
+    pub backend: Backend,
     /// Which requests need a user.
     pub auth: Auth,
     /// The baseline a token needs.
@@ -114,16 +135,13 @@ fn server<'a>(
     others: impl Iterator<Item = (usize, &'a str)>,
     faults: &mut Faults,
 ) -> Option<McpConfig> {
-    for (name, given) in [("command", raw.command.is_some()), ("env", raw.env.is_some())] {
-        if given {
-            faults.not_yet(
-                format!("{key}.{name}"),
-                "run the server behind an HTTP address and name that as backend",
-            );
-        }
-    }
-    let path = path(raw.path, &format!("{key}.path"), others, faults);
-    let backend = backend(raw.backend, raw.command.is_some(), &format!("{key}.backend"), faults);
+    let path = path(raw.path.clone(), &format!("{key}.path"), others, faults);
+    let command = command::judge(&raw, key, faults);
+    let backend = if raw.command.is_some() {
+        command.map(Backend::Command)
+    } else {
+        backend(raw.backend, &format!("{key}.backend"), faults).map(Backend::Url)
+    };
     let words = [("required", false), ("lazy", true)];
     let lazy = match raw.auth {
         None => Some(false),
@@ -135,6 +153,13 @@ fn server<'a>(
     }
     if lazy == Some(true) {
         warn_of_what_does_nothing(raw.public_methods.as_deref(), &raw.public_tools, key, faults);
+        if let Some(Backend::Command(command)) = &backend
+            && command.launch.env.iter().any(|(_, template)| template.needs_user())
+        {
+            let message =
+                "\"lazy\" lets nobody in here without a login: env names the user, so `initialize` needs one";
+            faults.warn(format!("{key}.auth"), message);
+        }
     }
     let auth =
         lazy.map(
@@ -247,11 +272,12 @@ fn overlap(a: &str, b: &str) -> bool {
     under(&a, &b) || under(&b, &a)
 }
 
-fn backend(written: Option<String>, has_command: bool, key: &str, faults: &mut Faults) -> Option<BackendUrl> {
+fn backend(written: Option<String>, key: &str, faults: &mut Faults) -> Option<BackendUrl> {
     let Some(written) = written else {
-        if !has_command {
-            faults.missing(key, "the URL of the MCP server, such as \"http://127.0.0.1:3000/mcp\"");
-        }
+        faults.missing(
+            key,
+            "the URL of the MCP server, such as \"http://127.0.0.1:3000/mcp\"; or command for a program",
+        );
         return None;
     };
     match check_http_url(&written) {

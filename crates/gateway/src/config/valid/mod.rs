@@ -2,6 +2,7 @@
 
 mod access;
 mod clients;
+mod command;
 mod mcp;
 mod own;
 mod public_url;
@@ -18,7 +19,8 @@ use axum::http::HeaderName;
 
 pub use access::AccessRule;
 pub use clients::ClientsConfig;
-pub use mcp::{Auth, BackendUrl, McpConfig, McpPath, OWN_PATHS};
+pub use command::CommandConfig;
+pub use mcp::{Auth, Backend, BackendUrl, McpConfig, McpPath, OWN_PATHS};
 pub use public_url::PublicUrl;
 pub use static_client::StaticClientConfig;
 pub use store::StoreConfig;
@@ -94,8 +96,8 @@ impl Config {
         let lifetimes = tokens::judge(raw.tokens, faults);
         let mcp = mcp::judge(raw.mcp, faults);
         for (n, server) in mcp.iter().flatten().enumerate() {
-            let own = own::is_own(server.backend.as_url(), listen, public_url.as_ref());
-            if let Some(own) = own {
+            let Backend::Url(url) = &server.backend else { continue };
+            if let Some(own) = own::is_own(url.as_url(), listen, public_url.as_ref()) {
                 let message = format!("is this gateway's own {own}: it would call itself");
                 faults.push(format!("mcp[{n}].backend"), message);
             }

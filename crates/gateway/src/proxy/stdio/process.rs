@@ -1,0 +1,179 @@
+//! One process: started without a shell, in a group of its own, and ended with everything that it has started.
+
+use std::io;
+use std::pin::pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use mcp_login::core::Secret;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::environment::{Environment, inherited};
+use super::message::Message;
+use super::session::Session;
+use super::{Launch, Limits, line};
+
+/// The longest line that the log gets of a process, in bytes.
+const MAX_LOG_LINE: usize = 4 * 1024;
+/// How long what an ended process has said before is still read, and how long a killed one is waited for.
+const REST: Duration = Duration::from_millis(500);
+
+/// Starts the program.
+pub(super) fn start(launch: &Launch, environment: &Environment) -> io::Result<Child> {
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    #[cfg(unix)]
+    command.process_group(0);
+    for name in inherited(launch) {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    for (name, value) in &environment.variables {
+        command.env(name, value.expose_secret());
+    }
+    command.spawn()
+}
+
+/// Serves the session until one side ends; then the process and everything that it has started is gone.
+pub(super) async fn run(
+    mut child: Child,
+    session: Arc<Session>,
+    lines: mpsc::Receiver<Bytes>,
+    limits: Limits,
+    log: Log,
+) {
+    let id = child.id();
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let said = tokio::spawn(log.clone().read(stderr));
+    let reason = {
+        let mut read = pin!(read(stdout, &session, limits.line));
+        tokio::select! {
+            reason = &mut read => reason,
+            reason = write(stdin, lines, limits.write) => reason,
+            status = child.wait() => {
+                // What it has said before, such as the answer to the last request.
+                let _ = timeout(REST, read).await;
+                status.map_or_else(|error| error.to_string(), |status| status.to_string())
+            }
+            () = session.unused(limits.idle) => "not needed any more".to_owned(),
+            () = session.end.cancelled() => "the session or the gateway ends".to_owned(),
+        }
+    };
+    log.ended(&reason);
+    session.close();
+    end(&mut child, id, limits.goodbye).await;
+    // What a process says at its end is often why it has ended.
+    let mut said = said;
+    if timeout(REST, &mut said).await.is_err() {
+        said.abort();
+    }
+    session.gone.cancel();
+}
+
+/// Reads what the process says, to its end.
+async fn read(stdout: Option<ChildStdout>, session: &Session, max: usize) -> String {
+    let Some(stdout) = stdout else { return "no standard output".to_owned() };
+    let mut stdout = BufReader::new(stdout);
+    loop {
+        match line::next(&mut stdout, max, false).await {
+            Ok(Some(line)) if line.is_cut => return format!("a line of more than {max} bytes"),
+            Ok(Some(line)) => match Message::parse(&line.text) {
+                Ok(message) => session.deliver(message).await,
+                Err(reason) => tracing::debug!(reason, "a line of a stdio server is left out"),
+            },
+            Ok(None) => return "its output has ended".to_owned(),
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+/// Writes what the client says. One that does not read is ended.
+async fn write(stdin: Option<ChildStdin>, mut lines: mpsc::Receiver<Bytes>, limit: Duration) -> String {
+    let Some(mut stdin) = stdin else { return "no standard input".to_owned() };
+    while let Some(line) = lines.recv().await {
+        let written = timeout(limit, async {
+            stdin.write_all(&line).await?;
+            stdin.write_all(b"\n").await?;
+            stdin.flush().await
+        });
+        match written.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error.to_string(),
+            Err(_) => return "it does not read its input".to_owned(),
+        }
+    }
+    "nobody is left to write to it".to_owned()
+}
+
+/// Its input has ended by now. It is asked to end, then killed, and so is everything in its group.
+async fn end(child: &mut Child, id: Option<u32>, goodbye: Duration) {
+    signal(id, Signal::Terminate);
+    let _ = timeout(goodbye, child.wait()).await;
+    signal(id, Signal::Kill);
+    let _ = child.start_kill();
+    if timeout(REST, child.wait()).await.is_err() {
+        tracing::warn!("a stdio server was killed and is still there");
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Signal {
+    Terminate,
+    Kill,
+}
+
+/// To the whole group, whose id is its first process's.
+#[cfg(unix)]
+fn signal(id: Option<u32>, signal: Signal) {
+    use nix::sys::signal;
+    let signal = match signal {
+        Signal::Terminate => signal::SIGTERM,
+        Signal::Kill => signal::SIGKILL,
+    };
+    if let Some(id) = id.and_then(|id| i32::try_from(id).ok()) {
+        // There is nobody left in it, mostly.
+        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(id), signal);
+    }
+}
+
+#[cfg(not(unix))]
+fn signal(_: Option<u32>, _: Signal) {}
+
+/// What the log gets of one process.
+#[derive(Clone)]
+pub(super) struct Log {
+    pub(super) mcp: Arc<str>,
+    pub(super) user: Option<String>,
+    pub(super) token: Option<Secret>,
+}
+
+impl Log {
+    fn ended(&self, reason: &str) {
+        tracing::info!(mcp = &*self.mcp, user = self.user, reason, "a stdio server ends");
+    }
+
+    /// Its standard error, a line each; without its user's token, should it be in there.
+    async fn read(self, stderr: Option<ChildStderr>) {
+        let Some(stderr) = stderr else { return };
+        let mut stderr = BufReader::new(stderr);
+        while let Ok(Some(line)) = line::next(&mut stderr, MAX_LOG_LINE, true).await {
+            let mut said = String::from_utf8_lossy(&line.text).into_owned();
+            if let Some(token) = self.token.as_ref().map(Secret::expose_secret).filter(|t| !t.is_empty()) {
+                said = said.replace(token, "[token]");
+            }
+            tracing::info!(mcp = &*self.mcp, user = self.user, said, "a stdio server says");
+        }
+    }
+}

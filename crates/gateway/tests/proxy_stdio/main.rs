@@ -1,0 +1,192 @@
+//! A stdio server as Streamable HTTP: who gets which process, and when processes end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod ends;
+#[path = "../proxy_setup/mod.rs"]
+mod proxy_setup;
+mod setup;
+mod streams;
+
+use axum::http::StatusCode;
+use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
+use serde_json::json;
+
+use proxy_setup::{caller, caller_named};
+use setup::{Setup, is_alive};
+
+#[tokio::test]
+async fn two_users_have_processes_and_environments_of_their_own() {
+    let server = Setup::with_env(&[("TOKEN", "{upstream.access_token}"), ("WHO", "{user.sub}")]).start();
+    let mut ann = server.client(Some(caller_named("ann", Ok("token-a"))));
+    let mut bob = server.client(Some(caller_named("bob", Ok("token-b"))));
+    let (a, b) = tokio::join!(ann.initialize(), bob.initialize());
+    assert_ne!(a["pid"], b["pid"]);
+    // Both have a request of the same id in flight.
+    let (a, b) = tokio::join!(
+        ann.call(json!(7), "environment", json!({})),
+        bob.call(json!(7), "environment", json!({}))
+    );
+    assert_eq!((&a["TOKEN"], &a["WHO"]), (&json!("token-a"), &json!("ann")));
+    assert_eq!((&b["TOKEN"], &b["WHO"]), (&json!("token-b"), &json!("bob")));
+
+    // The layer in front tells them apart by a tag; without it the session is still its owner's.
+    let answer = bob.with_session_of(&ann).request("environment", json!({})).await;
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    let mut nobody = server.client(None).with_session_of(&ann);
+    assert_ne!(nobody.request("environment", json!({})).await.status(), StatusCode::OK);
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_process_gets_little_of_the_gateways_environment() {
+    let server =
+        Setup { inherit_env: vec!["CARGO_PKG_NAME"], ..Setup::with_env(&[("A", "{{a}} 1")]) }.start();
+    let mut client = server.client(None);
+    assert_eq!(client.initialize().await["arguments"], json!(["$HOME; *"]), "no shell has read this");
+    let environment = client.call(json!(1), "environment", json!({})).await;
+    assert_eq!(environment["A"], "{a} 1");
+    assert_eq!(environment["CARGO_PKG_NAME"], env!("CARGO_PKG_NAME"));
+    // Cargo gives this test many more.
+    let of_cargo = |name: &str| name.starts_with("CARGO") && name != "CARGO_PKG_NAME";
+    assert!(std::env::vars().any(|(name, _)| of_cargo(&name)));
+    assert!(!environment.as_object().unwrap().keys().any(|name| of_cargo(name)), "{environment}");
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_value_that_is_missing_leaves_its_variable_out() {
+    let server = Setup::with_env(&[("GONE", "{claims.absent}"), ("SUB", "{user.sub}")]).start();
+    let mut client = server.client(Some(caller(Ok("t"))));
+    client.initialize().await;
+    let environment = client.call(json!(1), "environment", json!({})).await;
+    assert_eq!((environment.get("GONE"), &environment["SUB"]), (None, &json!("user-1")));
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn another_token_is_another_process() {
+    let server = Setup::with_env(&[("TOKEN", "{upstream.access_token}")]).start();
+    let mut client = server.client(Some(caller(Ok("first"))));
+    let old = client.initialize().await["pid"].clone();
+    // Asked before the change, and answered after it.
+    let waits = client.begin(json!(1), "ask", json!({})).await;
+
+    client.caller = Some(caller(Ok("second")));
+    assert_eq!(client.request("environment", json!({})).await.status(), StatusCode::NOT_FOUND);
+    assert!(is_alive(&old));
+    // Even with the first token the session takes nothing more: this one never comes to an answer.
+    drop(waits);
+    client.caller = Some(caller(Ok("first")));
+    assert_eq!(client.request("environment", json!({})).await.status(), StatusCode::NOT_FOUND);
+    setup::gone(&old).await;
+
+    client.caller = Some(caller(Ok("second")));
+    assert_ne!(client.initialize().await["pid"], old);
+    assert_eq!(client.call(json!(1), "environment", json!({})).await["TOKEN"], "second");
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn nobody_gets_a_process_only_where_it_needs_no_user() {
+    let server = Setup::with_env(&[("WHO", "{user.sub}")]).start();
+    let answer = server.client(None).send_initialize().await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert!(answer.extensions().get::<LoginNeeded>().is_some(), "the layer in front writes the challenge");
+
+    // A session that nobody in particular has opened goes on once somebody is logged in.
+    let server = Setup::with_env(&[("WHO", "everybody")]).start();
+    let mut client = server.client(None);
+    let pid = client.initialize().await["pid"].clone();
+    client.caller = Some(caller(Ok("t")));
+    assert_eq!(client.call(json!(1), "environment", json!({})).await["WHO"], "everybody");
+    assert!(is_alive(&pid));
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_away_ends_no_session() {
+    let server = Setup::with_env(&[("TOKEN", "{upstream.access_token}")]).start();
+    let mut client = server.client(Some(caller(Ok("t"))));
+    client.initialize().await;
+    client.caller = Some(caller(Err(UpstreamTokenError::Unavailable { retry_after: None })));
+    assert_eq!(client.request("environment", json!({})).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    client.caller = Some(caller(Ok("t")));
+    assert_eq!(client.call(json!(1), "environment", json!({})).await["TOKEN"], "t");
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn there_are_no_more_processes_than_allowed() {
+    let mut setup = Setup::with_env(&[]);
+    (setup.limits.processes, setup.limits.processes_per_user) = (3, 2);
+    let server = setup.start();
+    let client = |name: &str| server.client(Some(caller_named(name, Ok("t"))));
+
+    let (mut first, mut second, mut third) = (client("ann"), client("ann"), client("ann"));
+    let oldest = first.initialize().await["pid"].clone();
+    second.initialize().await;
+    // The one that is idle for longest gives way.
+    third.initialize().await;
+    assert!(!is_alive(&oldest));
+    assert_eq!(first.request("heard", json!({})).await.status(), StatusCode::NOT_FOUND);
+
+    // One that is in use does not.
+    let _in_use =
+        (second.begin(json!(1), "ask", json!({})).await, third.begin(json!(1), "ask", json!({})).await);
+    let busy = client("ann").send_initialize().await;
+    assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(busy.headers().contains_key("retry-after"));
+
+    // Nor does anybody's for another.
+    let mut bob = client("bob");
+    bob.initialize().await;
+    assert_eq!(client("zoe").send_initialize().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(bob.delete().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(bob.request("heard", json!({})).await.status(), StatusCode::NOT_FOUND);
+    let pid = bob.pid.clone();
+    setup::gone(&pid).await;
+    client("zoe").initialize().await;
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_the_operators_to_mend() {
+    let server = Setup { program: "/no/such/program", ..Setup::with_env(&[]) }.start();
+    for _ in 0..10 {
+        // None of them keeps a place.
+        assert_eq!(server.client(None).send_initialize().await.status(), StatusCode::BAD_GATEWAY);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_initialize_leaves_no_session() {
+    let server = Setup::with_env(&[("FAILS", "1")]).start();
+    let answer = server.client(None).send_initialize().await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(!answer.headers().contains_key("mcp-session-id"));
+    assert!(setup::json(answer).await["error"].is_object());
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused() {
+    let mut setup = Setup::with_env(&[]);
+    setup.limits.line = 1000;
+    let server = setup.start();
+    let mut client = server.client(None);
+    assert_eq!(client.request("heard", json!({})).await.status(), StatusCode::BAD_REQUEST);
+    client.initialize().await;
+    for (body, status) in [
+        ("[]", StatusCode::BAD_REQUEST),
+        ("x", StatusCode::BAD_REQUEST),
+        (&*"x".repeat(1001), StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        assert_eq!(client.send("POST", body).await.status(), status, "{body:.10}");
+    }
+    let _waits = client.begin(json!(1), "ask", json!({})).await;
+    let twice = client.send("POST", r#"{"jsonrpc":"2.0","id":1,"method":"heard"}"#).await;
+    assert_eq!(twice.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(client.send("PUT", "").await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(client.at("/mcp/below").send("POST", "{}").await.status(), StatusCode::BAD_REQUEST);
+    server.proxy.end().await;
+}

@@ -1,0 +1,100 @@
+// A stdio server from npm, used by two people at once: each has a process of their own, and a folder that the other does
+// not see.
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Sdk1Client } from '../lib/client_sdk1.js';
+import { Sdk2Client } from '../lib/client_sdk2.js';
+import { startGateway } from '../lib/gateway.js';
+import { Person } from '../lib/person.js';
+import { freePort } from '../lib/process.js';
+import { startUpstream, USERS } from '../lib/upstream.js';
+import { together, use } from '../lib/world.js';
+
+const SERVER = fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-filesystem/dist/index.js'));
+
+/** A folder for each person, and a gateway before the server that serves it. */
+const start = () => together(async (add) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'mcp-login-stdio-'));
+  await add({ stop: () => rm(folder, { recursive: true, force: true }) });
+  for (const { sub } of Object.values(USERS)) await mkdir(path.join(folder, sub));
+  const port = await freePort();
+  const upstream = await add(startUpstream({ callback: `http://127.0.0.1:${port}/callback` }));
+  const gateway = await add(startGateway({
+    port,
+    upstream: upstream.settings,
+    resources: [{
+      path: '/mcp',
+      // The server wants its folder as an argument; placeholders are filled in the environment only.
+      command: ['sh', '-c', 'exec "$NODE" "$SERVER" "$FOLDER"'],
+      env: { NODE: process.execPath, SERVER, FOLDER: `${folder}/{user.sub}`, TOKEN: '{upstream.access_token}' },
+    }],
+    name: 'stdio',
+  }));
+  return { gateway, folder, mcpUrl: `${gateway.url}/mcp` };
+});
+
+/** The processes that serve something under the folder: `[{ pid, served, environment }]`. */
+async function servers(folder) {
+  const found = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const read = (name) => readFile(`/proc/${pid}/${name}`, 'utf8').then((text) => text.split('\0').filter(Boolean), () => []);
+    const args = await read('cmdline');
+    if (args[1] === SERVER && args[2]?.startsWith(folder)) found.push({ pid, served: args[2], environment: await read('environ') });
+  }
+  return found;
+}
+
+describe('a stdio server from npm', () => {
+  const w = use(start);
+  const people = { ada: Sdk1Client, alan: Sdk2Client };
+  const clients = {};
+  const file = (user) => path.join(w.folder, USERS[user].sub, 'note.txt');
+  const both = (does) => Promise.all(Object.keys(people).map(does));
+
+  before(async () => {
+    let port = 47_830;
+    for (const [user, Client] of Object.entries(people)) {
+      const person = new Person({ user });
+      const redirectUri = `http://127.0.0.1:${port++}/callback`;
+      clients[user] = new Client({ mcpUrl: w.mcpUrl, redirectUri, visit: (url, until) => person.visit(url, until) });
+    }
+    await both((user) => clients[user].connect());
+  });
+  after(() => both((user) => clients[user]?.close()));
+
+  test('serves two people at once', async () => {
+    await both((user) => clients[user].call('write_file', { path: file(user), content: `by ${user}` }));
+    await both(async (user) => {
+      assert.equal(await readFile(file(user), 'utf8'), `by ${user}`);
+      assert.match(await clients[user].call('read_text_file', { path: file(user) }), new RegExp(`by ${user}`));
+    });
+  });
+
+  test('keeps them apart', async () => {
+    for (const [user, other] of [['ada', 'alan'], ['alan', 'ada']]) {
+      await assert.rejects(clients[user].call('read_text_file', { path: file(other) }), /denied/);
+    }
+    const running = await servers(w.folder);
+    assert.deepEqual(running.map(({ served }) => path.basename(served)).sort(), Object.values(USERS).map(({ sub }) => sub).sort());
+    const tokens = running.map(({ environment }) => environment.find((one) => one.startsWith('TOKEN=')));
+    assert.equal(new Set(tokens).size, 2, 'each has its own token of the service');
+  });
+
+  test('says whose process it was in the log, and never the token', async () => {
+    for (const { sub } of Object.values(USERS)) assert.match(w.gateway.log(), new RegExp(`a stdio server says.*${sub}`));
+    for (const { environment } of await servers(w.folder)) {
+      const token = environment.find((one) => one.startsWith('TOKEN=')).slice('TOKEN='.length);
+      assert.ok(token.length > 8 && !w.gateway.log().includes(token));
+    }
+  });
+
+  test('leaves no process behind', async () => {
+    assert.equal((await servers(w.folder)).length, 2);
+    await w.gateway.drain();
+    assert.deepEqual(await servers(w.folder), []);
+  });
+});
