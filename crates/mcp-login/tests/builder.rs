@@ -118,9 +118,8 @@ fn nobody_is_known_by_what_only_the_browser_says() {
         claims: BTreeMap::from([(name.to_owned(), vec!["1".into()])]),
         ..AccessRule::default()
     };
-    let kept = || {
-        presets::github("id", "secret").with(|provider| provider.keep_callback = vec!["company".into()])
-    };
+    let kept =
+        || presets::github("id", "secret").with(|provider| provider.keep_callback = vec!["company".into()]);
     let builder = |upstream: Upstream| {
         AuthServer::builder("https://mcp.example.com").upstream(upstream).resource(Resource::new("/mcp"))
     };

@@ -17,6 +17,23 @@ pub(super) fn plain(text: &str) -> String {
     shown(text, MAX_TEXT).text
 }
 
+/// JSON in which what moves a terminal's cursor, or turns the direction of writing, is escaped: clients choose their names.
+pub(super) fn json_text(value: &Value) -> String {
+    let moves = |c: char| {
+        matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        if moves(c) {
+            text.extend(format!("\\u{:04x}", u32::from(c)).chars());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// Those that cannot be read may be of anybody.
 pub(super) fn of_damaged(damaged: u64) -> Option<String> {
     let records = count(damaged, "record");
@@ -64,7 +81,7 @@ impl Rows {
     ) -> std::io::Result<()> {
         if self.json {
             let before = if self.number == 0 { "[" } else { "," };
-            write!(self.out, "{before}\n{}", in_json())?;
+            write!(self.out, "{before}\n{}", json_text(&in_json()))?;
         } else {
             if self.number == 0 {
                 writeln!(self.out, "{}", self.head)?;
@@ -103,5 +120,21 @@ impl Rows {
             let _ = writeln!(anstream::stderr(), "{damaged}");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_moves_no_cursor_and_says_the_same() {
+        let value = json!({ "name": "Zoë\u{9b}2J\u{202e}\u{7f}\u{1b}\u{feff}" });
+        let text = json_text(&value);
+        assert!(text.contains('ë') && !text.contains(char::is_control), "{text}");
+        assert!(!text.contains(['\u{202e}', '\u{feff}']), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 }

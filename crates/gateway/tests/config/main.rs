@@ -331,6 +331,16 @@ fn an_upstream_is_complete() {
 }
 
 #[test]
+fn a_rule_on_subjects_is_for_one_service() {
+    let rule = format!("{MINIMAL}\n[access]\nsubjects = [\"1\"]\n");
+    assert!(warnings(&rule).is_empty());
+    let other = "\n[upstreams.b]\nprovider = \"github\"\nclient_id = \"id\"\nclient_secret = \"hunter3\"\n";
+    let several = format!("{rule}{other}");
+    assert_eq!(warnings(&several), ["access"]);
+    assert!(warnings(&several.replace("subjects = [\"1\"]", "emails = [\"ada@example.com\"]")).is_empty());
+}
+
+#[test]
 fn every_field_of_a_preset_can_be_set() {
     let upstream = |lines: &str| with("provider = \"github\"", &format!("provider = \"github\"\n{lines}"));
     let config = check(&upstream("scope_separator = \",\"\nquirks = [\"slack_answers\"]")).unwrap().config;

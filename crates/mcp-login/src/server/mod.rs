@@ -1,6 +1,7 @@
 //! [`AuthServer`]: the only place where things are put together.
 
 mod builder;
+mod checks;
 mod router;
 
 use std::sync::Arc;

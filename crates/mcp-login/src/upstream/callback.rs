@@ -7,11 +7,9 @@ use serde_json::{Map, Value};
 
 use super::error::UpstreamError;
 use super::facebook::{hex, hmac_sha256};
+use super::identity::{MAX_TEXT, shown};
 use super::quirk::Quirk;
 use super::service::Upstream;
-
-/// The longest text that is kept of a callback, in characters.
-const MAX_TEXT: usize = 255;
 
 /// The parameters of a callback. `Debug` shows nothing: the code is among them.
 #[derive(Clone, Copy, Default)]
@@ -44,8 +42,7 @@ impl Callback<'_> {
         let user: Value = serde_json::from_str(self.get("user")?).ok()?;
         let part = |name: &str| user.get("name")?.get(name)?.as_str().map(str::trim);
         let parts: Vec<&str> = [part("firstName"), part("lastName")].into_iter().flatten().collect();
-        let name = parts.join(" ").trim().to_owned();
-        (!name.is_empty()).then_some(name)
+        shown(&Value::from(parts.join(" ").trim()), MAX_TEXT)
     }
 }
 

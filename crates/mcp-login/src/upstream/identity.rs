@@ -10,7 +10,7 @@ use super::provider::{Kind, Provider};
 pub(crate) const CLIENT_SUBJECT_PREFIX: &str = "client:";
 
 /// Characters of a subject (OIDC Core 1.0 §2), a name or a user name.
-const MAX_TEXT: usize = 255;
+pub(super) const MAX_TEXT: usize = 255;
 /// Characters of an e-mail address (RFC 5321 §4.5.3.1).
 const MAX_EMAIL: usize = 254;
 /// Bytes of all claims together; they are stored with the grant.
@@ -197,7 +197,7 @@ pub(super) fn stable(value: &Value) -> Option<String> {
 }
 
 /// A string fit to be shown, stored and put in a header. Too long or with control characters is as good as absent.
-fn shown(value: &Value, limit: usize) -> Option<String> {
+pub(super) fn shown(value: &Value, limit: usize) -> Option<String> {
     let text = value.as_str()?;
     let fits = !text.is_empty() && text.chars().count() <= limit && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())

@@ -6,7 +6,7 @@ use mcp_login::clock::{Clock, SystemClock};
 use mcp_login::page::Moment;
 use mcp_login::store::records::LiveLogin;
 
-use super::super::rows::plain;
+use super::super::rows::{json_text, plain};
 use super::{Names, in_json, open, parse_id};
 use crate::cli::{Failure, GrantsShowArgs, say};
 
@@ -19,7 +19,7 @@ pub async fn show(args: &GrantsShowArgs) -> Result<(), Failure> {
     let login = found.ok_or_else(|| anyhow!("there is no login of this id, or no more"))?;
     let name = Names::new(&named.store, now).of(&login.login.client_id).await.map_err(anyhow::Error::from)?;
     if args.store.json {
-        say(&in_json(&login, name.as_deref()).to_string());
+        say(&json_text(&in_json(&login, name.as_deref())));
     } else {
         say(&in_words(&login, name.as_deref()));
     }

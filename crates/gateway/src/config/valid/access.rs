@@ -6,7 +6,12 @@ use super::each;
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
 
-pub(super) fn judge(raw: raw::Access, faults: &mut Faults) -> AccessRule {
+pub(super) fn judge(raw: raw::Access, several_services: bool, faults: &mut Faults) -> AccessRule {
+    if several_services && !(raw.subjects.is_empty() && raw.claims.is_empty()) {
+        let message = "subjects and claims of one service mean somebody else at another, and the rules hold for all \
+                       [upstreams]: list verified e-mail addresses, or run a gateway for each";
+        faults.warn("access", message);
+    }
     for (name, values) in &raw.claims {
         if values.is_empty() {
             faults.push(

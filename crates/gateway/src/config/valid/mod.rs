@@ -90,7 +90,8 @@ impl Config {
             }
         }
         let upstreams = upstreams(raw.upstream, raw.upstreams, context, faults);
-        let access = access::judge(raw.access.unwrap_or_default(), faults);
+        let several = upstreams.as_ref().is_some_and(|upstreams| upstreams.len() > 1);
+        let access = access::judge(raw.access.unwrap_or_default(), several, faults);
         let trusted_issuers = trusted_issuers::judge(raw.trusted_issuers, faults);
         let clients = clients::judge(raw.clients, context, faults);
         let lifetimes = tokens::judge(raw.tokens, faults);

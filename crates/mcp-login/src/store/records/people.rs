@@ -102,7 +102,8 @@ impl Store {
                 live.push((id.clone(), found.record));
             }
         }
-        let stays = |id: &GrantId| !id.begun().plus(YOUNG).has_passed(now) || live.iter().any(|(of, _)| of == id);
+        let stays =
+            |id: &GrantId| !id.begun().plus(YOUNG).has_passed(now) || live.iter().any(|(of, _)| of == id);
         let kept = Logins { grants: named.grants.iter().filter(|id| stays(id)).cloned().collect() };
         if kept.grants.len() < named.grants.len() {
             // Whoever has written meanwhile knows better.

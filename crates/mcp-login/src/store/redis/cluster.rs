@@ -25,6 +25,9 @@ const ASKED: usize = 16;
 /// A key moves once while it is followed; a few more are a resharding in full swing.
 const HOPS: usize = 5;
 
+/// What a Cluster is that has lost a part.
+const UNCOVERED: &str = "the Cluster has slots that no node owns";
+
 /// How long a node without slots is followed after a key was found there.
 const IMPORTING: Duration = Duration::from_secs(60);
 
@@ -190,10 +193,15 @@ impl Cluster {
     /// Those who own slots, by their address.
     pub(super) async fn masters(self: &Arc<Self>, deadline: Instant) -> Result<Vec<Arc<Node>>, Failure> {
         self.owner(0, deadline).await?;
-        let masters: BTreeMap<_, _> = self.read(|map| {
+        let (covered, masters) = self.read(|map| {
             let owners = map.owners.iter().flatten();
-            owners.map(|owner| (owner.address.clone(), Arc::clone(owner))).collect()
+            let masters: BTreeMap<_, _> =
+                owners.map(|owner| (owner.address.clone(), Arc::clone(owner))).collect();
+            (map.owners.iter().all(Option::is_some), masters)
         });
+        if !covered {
+            return Err(Failure::NotNow(UNCOVERED.to_owned()));
+        }
         Ok(masters.into_values().collect())
     }
 
@@ -214,7 +222,7 @@ impl Cluster {
             (map.owners.iter().all(Option::is_some), masters)
         });
         if !covered {
-            return Err(Failure::NotNow("the Cluster has slots that no node owns".to_owned()));
+            return Err(Failure::NotNow(UNCOVERED.to_owned()));
         }
         let mut asked: JoinSet<_> = masters
             .into_iter()

@@ -11,29 +11,36 @@ use super::{RedisBackend, understand};
 use crate::store::backend::{Cursor, Key, Listed, Page, StoreError};
 use crate::store::{in_redis, layout};
 
-/// Where a page begins: at this master, at this cursor of its `SCAN`.
+/// Where a page begins: at this master, at this cursor of its `SCAN`. What moves from one master to another meanwhile could
+/// be on no page.
 struct Place {
+    changes: u64,
     master: String,
     cursor: String,
 }
 
 impl Place {
     fn parse(cursor: &Cursor) -> Option<Self> {
-        let (master, cursor) = cursor.as_str().rsplit_once(' ')?;
-        Some(Self { master: master.to_owned(), cursor: cursor.to_owned() })
+        let mut parts = cursor.as_str().splitn(3, ' ');
+        let (changes, cursor, master) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
+        Some(Self { changes, master: master.to_owned(), cursor: cursor.to_owned() })
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor::new(format!("{} {}", self.master, self.cursor))
+        Cursor::new(format!("{} {} {}", self.changes, self.cursor, self.master))
     }
 }
 
 impl RedisBackend {
     pub(super) async fn page(&self, from: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {
         let masters = self.route.masters(self.deadline()).await?;
-        let changed = || StoreError::unavailable("the masters have changed: begin again");
+        let changes = self.route.changes();
+        let begin_again = || StoreError::unavailable("the masters have changed: begin again");
         let place = match from {
-            Some(from) => Some(Place::parse(from).ok_or_else(changed)?),
+            Some(from) => {
+                let place = Place::parse(from).filter(|place| place.changes == changes);
+                Some(place.ok_or_else(begin_again)?)
+            }
             None => None,
         };
         let wanted = place.as_ref().map(|place| place.master.as_str());
@@ -41,8 +48,8 @@ impl RedisBackend {
             Some(wanted) => masters.iter().position(|master| master.address.to_string() == wanted),
             None => Some(0),
         };
-        let index = index.ok_or_else(changed)?;
-        let master = masters.get(index).ok_or_else(changed)?;
+        let index = index.ok_or_else(begin_again)?;
+        let master = masters.get(index).ok_or_else(begin_again)?;
         let cursor = place.map_or_else(|| "0".to_owned(), |place| place.cursor);
 
         let pattern = in_redis::pattern(&self.prefix);
@@ -65,7 +72,7 @@ impl RedisBackend {
         } else {
             Some((master.address.to_string(), cursor))
         }
-        .map(|(master, cursor)| Place { master, cursor }.cursor());
+        .map(|(master, cursor)| Place { changes, master, cursor }.cursor());
         Ok(page)
     }
 

@@ -106,6 +106,15 @@ impl Route {
         }
     }
 
+    /// How often it has changed who the masters are, and what each of them has.
+    pub(super) fn changes(&self) -> u64 {
+        match self {
+            Self::One(..) => 0,
+            Self::Cluster(cluster) => cluster.news().masters().changes,
+            Self::Sentinel(sentinel) => sentinel.news().masters().changes,
+        }
+    }
+
     /// The masters, now and from now on, and how each is asked whether it still is one.
     pub(super) fn follow(&self) -> (watch::Receiver<Masters>, Sign) {
         match self {
