@@ -153,8 +153,13 @@ async fn a_body_that_could_be_another_call_needs_every_scope() {
         let request = reqwest::Client::new().request(method, format!("{}/notes", server.url));
         assert_eq!(lacks(request.bearer_auth(&baseline)).await, None, "the stream, the end of a session");
     }
-    let below = post(&server, "/notes/messages?sessionId=1", call("delete_x")).bearer_auth(&baseline);
-    assert_eq!(lacks(below).await.as_deref(), Some("mcp mcp:write"));
+    for path in ["/notes/messages", "/notes?tool=delete_x", "/notes/messages?sessionId=1"] {
+        let url = format!("{}{path}", server.url);
+        for request in [post(&server, path, call("list")), reqwest::Client::new().get(url)] {
+            let lacks = lacks(request.bearer_auth(&baseline)).await;
+            assert_eq!(lacks.as_deref(), Some(EVERY), "{path} may be anything");
+        }
+    }
     let (all, _) = token(&server, "/notes", EVERY).await;
     let long = post(&server, "/notes", &bodies[4]).bearer_auth(&all).send().await.unwrap();
     assert_eq!(long.text().await.unwrap(), bodies[4], "who may do everything is not asked what it is");

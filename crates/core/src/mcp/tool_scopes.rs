@@ -91,6 +91,20 @@ impl ToolScopes {
             return Scopes::default();
         }
         let is = |method: &str| message.method.eq_ignore_ascii_case(method);
+        let of_kinds = |kinds: &[Kind]| {
+            let rules = self.rules.iter().filter(|rule| kinds.contains(&rule.kind));
+            rules.fold(Scopes::default(), |needed, rule| needed.union(&rule.scopes))
+        };
+        // What comes of a call later, what may be filled in where, and what is told of resources names none of ours.
+        if message.method.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("tasks/")) {
+            return of_kinds(&[Kind::Tool]);
+        }
+        if is("completion/complete") {
+            return of_kinds(&[Kind::Prompt, Kind::Resource]);
+        }
+        if is("subscriptions/listen") {
+            return of_kinds(&[Kind::Resource]);
+        }
         let (kind, name) = if is("tools/call") {
             (Kind::Tool, message.name)
         } else if is("prompts/get") {
@@ -120,7 +134,13 @@ fn means_itself(uri: &str) -> bool {
     let plain = !uri.contains(['%', '\\']) && !path.contains("//");
     plain
         && !path.split('/').any(|segment| matches!(segment, "." | ".."))
-        && Url::parse(uri).is_ok_and(|url| url.as_str() == uri)
+        && Url::parse(uri).is_ok_and(|url| url.as_str() == uri && has_plain_host(&url))
+}
+
+/// A user, a port or a dot at the end of the host make another URI of what many backends take for the same.
+fn has_plain_host(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    url.username().is_empty() && url.password().is_none() && url.port().is_none() && !host.ends_with('.')
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration is said all at once, with its key path, and never with a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod access;
 mod command;
 mod static_clients;
 mod store;
@@ -328,16 +329,6 @@ fn an_upstream_is_complete() {
     let named = MINIMAL.replace("[upstream]", "[upstreams.a]");
     assert_eq!(check(&named).unwrap().config.upstreams["a"].provider, "github");
     one_fault(&named.replace("client_id = \"id\"", ""), "upstreams.a.client_id");
-}
-
-#[test]
-fn a_rule_on_subjects_is_for_one_service() {
-    let rule = format!("{MINIMAL}\n[access]\nsubjects = [\"1\"]\n");
-    assert!(warnings(&rule).is_empty());
-    let other = "\n[upstreams.b]\nprovider = \"github\"\nclient_id = \"id\"\nclient_secret = \"hunter3\"\n";
-    let several = format!("{rule}{other}");
-    assert_eq!(warnings(&several), ["access"]);
-    assert!(warnings(&several.replace("subjects = [\"1\"]", "emails = [\"ada@example.com\"]")).is_empty());
 }
 
 #[test]

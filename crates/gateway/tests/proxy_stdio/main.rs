@@ -55,11 +55,14 @@ async fn a_process_gets_little_of_the_gateways_environment() {
 
 #[tokio::test]
 async fn a_value_that_is_missing_leaves_its_variable_out() {
-    let server = Setup::with_env(&[("GONE", "{claims.absent}"), ("SUB", "{user.sub}")]).start();
+    let env = [("GONE", "{claims.absent}"), ("HOME", "/of/{claims.absent}"), ("SUB", "{user.sub}")];
+    let server = Setup::with_env(&env).start();
     let mut client = server.client(Some(caller(Ok("t"))));
     client.initialize().await;
     let environment = client.call(json!(1), "environment", json!({})).await;
     assert_eq!((environment.get("GONE"), &environment["SUB"]), (None, &json!("user-1")));
+    assert!(std::env::var_os("HOME").is_some());
+    assert_eq!(environment.get("HOME"), None, "nor is it the gateway's");
     server.proxy.end().await;
 }
 
@@ -137,15 +140,19 @@ async fn there_are_no_more_processes_than_allowed() {
     assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(busy.headers().contains_key("retry-after"));
 
-    // Nor does anybody's for another.
-    let mut bob = client("bob");
-    bob.initialize().await;
-    assert_eq!(client("zoe").send_initialize().await.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(bob.delete().await.status(), StatusCode::NO_CONTENT);
+    // Where there are no more at all, an idle one of anybody gives way: nobody is locked out by what others left.
+    let (mut bob, mut zoe) = (client("bob"), client("zoe"));
+    let idle = bob.initialize().await["pid"].clone();
+    zoe.initialize().await;
+    assert!(!is_alive(&idle));
     assert_eq!(bob.request("heard", json!({})).await.status(), StatusCode::NOT_FOUND);
-    let pid = bob.pid.clone();
+    let _in_use = zoe.begin(json!(1), "ask", json!({})).await;
+    assert_eq!(client("bob").send_initialize().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(zoe.delete().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(zoe.request("heard", json!({})).await.status(), StatusCode::NOT_FOUND);
+    let pid = zoe.pid.clone();
     setup::gone(&pid).await;
-    client("zoe").initialize().await;
+    client("bob").initialize().await;
     server.proxy.end().await;
 }
 

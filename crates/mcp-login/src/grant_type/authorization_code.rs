@@ -49,6 +49,9 @@ pub(super) async fn exchange(
             }
         };
         issued.check(&presented, context.now)?;
+        if !issued.login.is_of(context.sign_ins.of(&issued.login.resource).upstream.realm()) {
+            return Err(GrantError::Unknown.into());
+        }
         // Before the code is spent: if the store goes away in between, the client can come back with it.
         if !client.keep(context.store, context.lifetimes, context.now).await? {
             return Err(OAuthError::invalid_client("the registration has ended; register again").into());

@@ -59,9 +59,18 @@ pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
     let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
     let is_json = parts.next().as_deref() == Some("application/json");
     let in_utf8 = parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\"" | ""));
-    // Some backends read `content_encoding` as if it were the header.
+    // Some backends read `content_encoding` or `mcp_name` as if it were the header.
     let disguised = |name: &HeaderName| {
-        matches!(name.as_str(), "content_type" | "content_encoding" | "transfer_encoding" | "content_length")
+        matches!(
+            name.as_str(),
+            "content_type"
+                | "content_encoding"
+                | "transfer_encoding"
+                | "content_length"
+                | "mcp_method"
+                | "mcp_name"
+                | "mcp_session_id"
+        )
     };
     let encoded = headers.contains_key(CONTENT_ENCODING) || headers.keys().any(disguised);
     second.is_none() && is_json && in_utf8 && !encoded

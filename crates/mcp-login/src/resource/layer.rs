@@ -217,6 +217,10 @@ impl Protection {
     /// What a request needs beyond the baseline: every scope, unless it can only be read in one way.
     async fn needed_by(&self, request: &mut Request<Body>) -> Result<Scopes, Response> {
         let every = || Ok(self.tool_scopes.all().clone());
+        // What lies below the server's own path, or behind a query, may be anything: no message tells.
+        if !self.is_own_path(request) || request.uri().query().is_some() {
+            return every();
+        }
         match *request.method() {
             Method::POST => {}
             // The stream and the end of a session.

@@ -77,7 +77,8 @@ impl Verifier {
     ) -> Result<Caller, VerifyError> {
         let token = Handle::parse(HandleKind::Access, token)
             .ok_or(VerifyError::Invalid("not an access token of ours"))?;
-        let asked = Asked { hash: token.hash(), token, proof, resource, now: self.clock.now() };
+        let (realm, now) = (self.upstream.realm(), self.clock.now());
+        let asked = Asked { hash: token.hash(), token, proof, resource, realm, now };
         let (identity, key) = self
             .grants
             .judge(asked.token.grant(), |active| {
@@ -98,6 +99,8 @@ struct Asked<'a> {
     hash: SecretHash,
     proof: Option<&'a Proof>,
     resource: &'a str,
+    /// The service that people of this server sign in to.
+    realm: &'a str,
     now: Timestamp,
 }
 
@@ -111,6 +114,9 @@ impl Asked<'_> {
         let login = &active.login;
         if login.resource != self.resource {
             return Err(VerifyError::Invalid("it is for another server"));
+        }
+        if !login.is_of(self.realm) {
+            return Err(VerifyError::Invalid("its person signed in to another service than the server's"));
         }
         let key = DataKey::unwrap(&self.token, &access.wrapped_key).map_err(StoreError::from)?;
         let claims = key.open(self.token.grant(), CLAIMS_LABEL, &login.claims).map_err(StoreError::from)?;

@@ -54,6 +54,15 @@ fn every_pattern_that_matches_adds_its_scopes() {
 }
 
 #[test]
+fn what_names_nothing_but_reaches_it_needs_the_scopes_of_its_kind() {
+    for method in ["tasks/result", "tasks/list", "Tasks/get"] {
+        assert_eq!(needed(&request(method, r#""taskId":"1""#)), "write users about", "{method}");
+    }
+    assert_eq!(needed(&request("completion/complete", r#""ref":{}"#)), "prompts files note");
+    assert_eq!(needed(&request("subscriptions/listen", "")), "files note");
+}
+
+#[test]
 fn prompts_go_by_name_and_resources_by_uri() {
     let get = |name: &str| needed(&request("prompts/get", &format!(r#""name":"{name}""#)));
     assert_eq!((get("secret_plan").as_str(), get("plan").as_str()), ("prompts", ""));
@@ -76,6 +85,9 @@ fn a_uri_that_could_be_written_otherwise_needs_the_scopes_of_all_resources() {
         "file:///%70rivate/a",
         "file:///public\\\\..\\\\private",
         "note://a//b",
+        "note://x@one",
+        "note://one:1",
+        "note://one./",
         "private",
         "",
     ] {

@@ -5,6 +5,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+/// The longest id of a request, and token of a report of progress, in bytes of JSON.
+const MAX_ID: usize = 256;
+
 /// A message, on one line.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
@@ -52,13 +55,18 @@ impl Message {
             return Err("the body is not one message of JSON-RPC 2.0");
         }
         let token = |pointer| {
-            envelope.params.as_ref().and_then(|params: &Value| params.pointer(pointer)).map(Value::to_string)
+            let token = envelope.params.as_ref().and_then(|params: &Value| params.pointer(pointer));
+            token.map(Value::to_string).filter(|token| token.len() <= MAX_ID)
         };
         let id = match &envelope.id {
             None => None,
             Some(id @ (Value::String(_) | Value::Number(_))) => Some(id.to_string()),
             Some(_) => return Err("an id is a string or a number"),
         };
+        // They are kept until the answer comes.
+        if id.as_ref().is_some_and(|id| id.len() > MAX_ID) {
+            return Err("an id has at most 256 bytes");
+        }
         let kind = match (envelope.method.as_deref(), id) {
             (Some(method), Some(id)) => Kind::Request {
                 id,
@@ -126,6 +134,7 @@ mod tests {
             r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#,
             r#"{"jsonrpc":"2.0"}"#,
             r#"{"jsonrpc":"2.0","id":[],"method":"x"}"#,
+            &format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#, "i".repeat(255)),
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#,
             "{\"jsonrpc\":\"2.0\",\"method\":\"x\ny\"}",
         ] {

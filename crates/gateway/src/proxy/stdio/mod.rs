@@ -143,17 +143,19 @@ impl Stdio {
     }
 
     async fn post(&self, request: &Parts, body: Body) -> Result<Response, Failure> {
+        // Nobody's body is read for a session that is not theirs.
+        let session =
+            if request.headers.contains_key(SESSION) { Some(self.session(request).await?) } else { None };
         let message = self.message(body).await?;
         let takes_events = answer::takes_events(&request.headers);
-        if !request.headers.contains_key(SESSION) {
+        let Some(session) = session else {
             return match message.kind {
                 Kind::Request { is_initialize: true, .. } => {
                     self.initialize(request, message, takes_events).await
                 }
                 _ => Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into()),
             };
-        }
-        let session = self.session(request).await?;
+        };
         if matches!(message.kind, Kind::Request { .. }) {
             let answer = session.ask(message, takes_events).await?;
             Ok(answer::to_request(answer, takes_events, self.limits).await?.response)

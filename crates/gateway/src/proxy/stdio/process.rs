@@ -35,7 +35,9 @@ pub(super) fn start(launch: &Launch, environment: &Environment) -> io::Result<Ch
         .kill_on_drop(true);
     #[cfg(unix)]
     command.process_group(0);
-    for name in inherited(launch) {
+    // What is to tell of the user never tells of the gateway instead, where a value of theirs is missing.
+    let is_theirs = |name: &&str| launch.env.iter().any(|(theirs, _)| theirs == name);
+    for name in inherited(launch).filter(|name| !is_theirs(name)) {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

@@ -60,7 +60,7 @@ struct State {
     stream: Option<mpsc::Sender<Bytes>>,
     /// For the next GET.
     waiting: VecDeque<Bytes>,
-    /// When the last message passed.
+    /// When the client last sent something, listened or was answered.
     used: Instant,
     /// Takes nothing more, and ends with the last answer.
     retires: bool,
@@ -219,11 +219,18 @@ impl Session {
 
     /// Hands on what the process has said.
     pub(super) async fn deliver(&self, message: Message) {
-        self.state().used = Instant::now();
         let Message { line, kind } = message;
         match kind {
             Kind::Response { id, is_error } => {
-                let asked = self.state().asked.remove(&id);
+                let asked = {
+                    let mut state = self.state();
+                    let asked = state.asked.remove(&id);
+                    // A server that only talks is not in use.
+                    if asked.is_some() {
+                        state.used = Instant::now();
+                    }
+                    asked
+                };
                 self.changed.notify_one();
                 if let Some(asked) = asked {
                     // Whoever has asked and does not read has gone.
@@ -313,5 +320,27 @@ impl Drop for Answer {
             );
             let _ = self.session.to_process.try_send(line.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_only_talks_is_not_in_use() {
+        let (session, _lines) = Session::new("1".into(), None, [0; 32], Duration::from_secs(1));
+        let since = session.idle_since();
+        assert!(since.is_some());
+        tokio::time::advance(Duration::from_secs(9)).await;
+        for line in [
+            r#"{"jsonrpc":"2.0","method":"notifications/x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        ] {
+            session.deliver(Message::parse(line.as_bytes()).unwrap()).await;
+        }
+        assert_eq!(session.idle_since(), since);
     }
 }

@@ -33,7 +33,7 @@ struct Held {
 /// Whether there is place for one more.
 enum Place {
     Free,
-    /// Once this one of the same user's has gone.
+    /// Once this one has gone.
     After(Arc<Session>),
     None,
 }
@@ -80,8 +80,8 @@ impl Sessions {
         Ok(session)
     }
 
-    /// A place among those that there may be. Where its user has all of theirs, the one that is idle for longest gives way:
-    /// clients seldom say goodbye.
+    /// A place among those that there may be. Where its user has all of theirs, the one of them that is idle for longest gives
+    /// way, and where there are no more at all, the one of anybody: clients seldom say goodbye.
     async fn reserve(
         &self,
         user: Option<&str>,
@@ -148,7 +148,11 @@ impl Held {
         if self.sessions.len() < limits.processes && own().count() < limits.processes_per_user {
             return Place::Free;
         }
-        let idle = own().filter_map(|session| Some((session.idle_since()?, session)));
+        // Where it is all of them together that are too many, whoever's: nobody is locked out by what others left.
+        let has_all_of_theirs = own().count() >= limits.processes_per_user;
+        let theirs = |session: &&Arc<Session>| !has_all_of_theirs || session.owner.as_deref() == user;
+        let idle = self.sessions.values().filter(theirs);
+        let idle = idle.filter_map(|session| Some((session.idle_since()?, session)));
         match idle.min_by_key(|(since, _)| *since) {
             Some((_, session)) => Place::After(Arc::clone(session)),
             None => Place::None,

@@ -167,7 +167,6 @@ fn begin_write(database: &Database) -> Result<WriteTransaction, redb::Error> {
     Ok(transaction)
 }
 
-/// Opens the file at `path`, or makes it.
 /// Makes the file, unless there is one.
 pub(super) fn make(path: &Path) -> Result<(), StoreError> {
     making::make_if_missing(path).map_err(|unmade| match unmade {
