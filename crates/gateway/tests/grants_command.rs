@@ -151,6 +151,8 @@ async fn what_is_revoked_ends_at_once_at_the_running_server() {
     world.until([200, 200, 200]).await;
     let others = world.json_of(&["list", "--client", "Other"]);
     let id = others[0]["id"].as_str().unwrap();
+    let by_name = world.json_of(&["revoke", "--client", "Other", "--yes"]);
+    assert_eq!(by_name["ended"], 0, "any client can register any name");
     let (text, code) = world.out(&["revoke", id, "--yes"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.starts_with("1 login ended\n") && text.contains("ends by itself"), "{text}");

@@ -135,6 +135,8 @@ fn a_file_is_moved_to_a_redis_in_one_command() {
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("holds records already") && text.contains("--catch-up"), "{text}");
     insert(folder.path(), "4", b"{\"stage\":\"claimed\",\"expires_at\":1}");
+    let (text, code) = out(folder.path(), &["copy", "file:mcp-login.db", &url, "--catch-up"]);
+    assert_eq!((text.contains("add --yes"), code), (true, 2), "{text}");
     let copied = json_of(folder.path(), &["copy", "file:mcp-login.db", &url, "--catch-up", "--yes"]);
     assert_eq!((&copied["records"], &copied["written"]), (&json!(4), &json!(1)));
 
@@ -146,6 +148,8 @@ fn a_file_is_moved_to_a_redis_in_one_command() {
     let (text, code) = out(folder.path(), &["copy", &url, &url]);
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("the same store"), "{text}");
+    let (text, code) = out(folder.path(), &["copy", &url, &url, "--to-key-prefix", "mcp-login:grant:"]);
+    assert_eq!((text.contains("one is within the other"), code), (true, 2), "{text}");
 }
 
 #[test]

@@ -269,3 +269,19 @@ async fn what_cannot_be_read_stays_behind_and_is_counted() {
     assert_eq!((copied.records, copied.damaged), (0, 1));
     assert_eq!(everything(&*to).await, BTreeMap::new());
 }
+
+#[tokio::test]
+async fn what_is_not_of_this_program_stays_where_it_is() {
+    let ((from, source), (to, target)) = (memory(), memory());
+    fill(&*from, 3).await;
+    let (here, there) = (Key::new("theirs", "1"), Key::new("theirs", "2"));
+    for (backend, key) in [(&from, &here), (&to, &there)] {
+        assert!(backend.insert(key, Bytes::new(), now().plus(MINUTE), now()).await.unwrap());
+    }
+    for wanted in [Target::Empty, Target::EarlierCopy] {
+        let copied = copy(&source, &target, wanted).await.unwrap();
+        assert_eq!((copied.records, copied.removed), (3, 0), "{wanted:?}");
+        assert!(to.get(&here, now()).await.unwrap().is_none());
+        assert!(to.get(&there, now()).await.unwrap().is_some());
+    }
+}

@@ -172,3 +172,16 @@ async fn a_damaged_record_is_an_error_to_all_but_delete() {
     assert!(backend.delete(&key, NOW).await.unwrap());
     assert!(insert(&backend, "damaged").await.unwrap(), "its key is free again");
 }
+
+#[test]
+fn nothing_is_made_in_the_place_of_a_file_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    database::make(&path).unwrap();
+    let of_slot = path.clone();
+    let slot = Slot::open(Box::new(move || database::open(&of_slot))).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    slot.reopen();
+    assert!(!path.exists());
+    assert!(slot.read(|_| Ok(())).is_err(), "an outage, and not an empty store");
+}

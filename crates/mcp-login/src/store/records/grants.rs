@@ -110,3 +110,24 @@ impl Store {
         self.backend().delete(&key, now).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_found_guilty_by_an_old_state_keeps_the_login() {
+        let store = Store::open("memory:").await.unwrap();
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let (id, end) = (GrantId::new(now), now.plus(Duration::from_secs(9)));
+        let grant = Grant::Claimed(Claimed { expires_at: end });
+        assert!(store.insert_grant(&id, &grant, now).await.unwrap());
+        let old = store.grant(&id, now).await.unwrap().unwrap().version;
+        assert!(matches!(store.swap_grant(&id, old, &grant, now).await.unwrap(), Swap::Done(_)));
+        assert!(!store.end_grant_at(&id, old, now).await.unwrap());
+        let found = store.grant(&id, now).await.unwrap().unwrap();
+        assert!(store.end_grant_at(&id, found.version, now).await.unwrap());
+        assert!(store.grant(&id, now).await.unwrap().is_none());
+    }
+}
