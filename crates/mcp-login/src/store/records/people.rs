@@ -85,7 +85,7 @@ impl Store {
         Err(StoreError::unavailable("a person's logins change faster than they can be written"))
     }
 
-    /// The logins of this person that have not ended, the newest first. What has ended leaves the index.
+    /// The logins of this person that have not ended, the newest first. What has ended leaves the index once it is old.
     pub(crate) async fn logins_of(
         &self,
         person: &PersonKey,
