@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::Response;
 use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
-use proxy_setup::{Backend, Setup, caller, caller_named, values};
+use proxy_setup::{Backend, Setup, caller, caller_after, caller_named, values};
 
 const EMPTY_ANSWER: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 
@@ -219,6 +219,31 @@ async fn a_backends_401_is_no_reason_to_log_in_again() {
         assert!(values(&answer, "www-authenticate").is_empty(), "{answer}");
         assert_eq!(answer.ends_with("body"), wanted == "403", "{answer}");
         assert_eq!(answer.contains("mcp.headers"), wanted == "502", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_backends_401_may_be_the_upstream_tokens() {
+    let unavailable = UpstreamTokenError::Unavailable { retry_after: None };
+    for (after, status, said) in [
+        (Ok("t0k"), "502", "mcp.headers"),
+        (Ok("an0ther"), "503", "try again"),
+        (Err(UpstreamTokenError::LoginNeeded), "401", "sign in"),
+        (Err(unavailable), "503", "try again"),
+    ] {
+        let backend = Backend::start().await;
+        let caller = Some(caller_after(after.clone()));
+        let headers = vec![("Authorization", "Bearer {upstream.access_token}")];
+        let gateway = Setup { caller, headers, ..Setup::to(&backend) }.start().await;
+        let mut client = gateway.get("Connection: close").await;
+        let mut server = backend.accept().await;
+        assert_eq!(values(&server.head().await, "authorization"), ["Bearer t0k"]);
+        server.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{after:?}: {answer}");
+        assert!(answer.contains(said), "{after:?}: {answer}");
+        assert_eq!(values(&answer, "retry-after").len(), usize::from(status == "503"), "{answer}");
+        assert!(!answer.contains("t0k") && !answer.contains("an0ther"), "{answer}");
     }
 }
 

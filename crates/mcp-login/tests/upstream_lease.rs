@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 
 /// How long anything may take.
 const BOUND: Duration = Duration::from_secs(20);
+/// Longer than what the service said of a token is taken for true.
+const A_WHILE: Duration = Duration::from_secs(61);
 /// Longer than an access token of the upstream lives.
 const STALE: Duration = Duration::from_secs(3_700);
 
@@ -181,11 +183,45 @@ async fn a_token_that_the_upstream_refused_is_refreshed_once() {
     let told = async |path: &str| client.call(path, &tokens.access).await.text().await.unwrap();
     let first = told("/mcp").await;
     let after = format!("/mcp?refused={first}");
+    assert_eq!((&told(&after).await, server.upstream.refreshes()), (&first, 0), "it was given a moment ago");
+    server.clock.advance(A_WHILE);
     let (a, b) = tokio::join!(told(&after), told(&after));
     assert_eq!((&a, server.upstream.refreshes()), (&b, 1), "two that were refused the same");
     assert_ne!(a, first);
     assert_eq!(told("/mcp").await, a);
     server.upstream.revoke_everything();
+    server.clock.advance(A_WHILE);
     let ended = told(&format!("/mcp?refused={a}")).await;
     assert!(ended.contains("sign in again"), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_that_cannot_be_renewed_is_asked_about() {
+    let server = TestServer::around(Options::usual().await, servers).await;
+    server.upstream.set(Fault::NoRefreshToken);
+    let client = OAuthClient::register(&server).await;
+    let tokens = client.log_in(&Browser::new()).await;
+    let told = async |path: &str| client.call(path, &tokens.access).await.text().await.unwrap();
+    let asked = || server.upstream.seen_userinfo().len();
+    let token = told("/mcp").await;
+    let after = format!("/mcp?refused={token}");
+    let at_login = asked();
+
+    server.clock.advance(A_WHILE);
+    for _ in 0..3 {
+        assert_eq!(told(&after).await, token, "the service takes it: something else was wrong");
+    }
+    assert_eq!(asked(), at_login + 1, "and is not asked for each refusal");
+
+    server.clock.advance(A_WHILE);
+    server.upstream.set(Fault::UserinfoStatus(500));
+    let unknown = told(&after).await;
+    assert!(unknown.contains("cannot be reached"), "{unknown}");
+    server.upstream.clear();
+    assert_eq!(told("/mcp").await, token, "an outage ends nothing");
+
+    server.upstream.revoke_everything();
+    let ended = told(&after).await;
+    assert!(ended.contains("sign in again"), "{ended}");
+    assert!(told("/mcp").await.contains("sign in again"), "for good");
 }

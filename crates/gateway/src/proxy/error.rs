@@ -63,6 +63,9 @@ pub enum ProxyError {
         "the MCP server behind this gateway did not accept what the gateway sent it; its operator should look at mcp.headers"
     )]
     BackendRefused,
+    /// 503 with `Retry-After`: the backend refused a token of the service, which has been renewed since.
+    #[error("the service's token has just been renewed: try again")]
+    UpstreamTokenRenewed,
     /// 504
     #[error(
         "the MCP server behind this gateway did not accept the connection in time; its operator should see that it runs and that mcp.backend names it"
@@ -117,7 +120,9 @@ impl ProxyError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
             Self::SubjectNotPassed | Self::NoUpstreamAccount => StatusCode::FORBIDDEN,
-            Self::UpstreamUnavailable { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamUnavailable { .. } | Self::UpstreamTokenRenewed | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => {
                 StatusCode::BAD_GATEWAY
             }
@@ -128,7 +133,8 @@ impl ProxyError {
     /// Whether only an operator can mend it, so that it belongs into the log.
     #[must_use]
     pub fn is_operators(&self) -> bool {
-        self.status().is_server_error() || *self == Self::SubjectNotPassed
+        (self.status().is_server_error() && *self != Self::UpstreamTokenRenewed)
+            || *self == Self::SubjectNotPassed
     }
 
     /// The error code, in OAuth's words (RFC 6749 §4.1.2.1, RFC 6750 §3.1).
@@ -146,6 +152,7 @@ impl ProxyError {
             Self::SubjectNotPassed | Self::NoUpstreamAccount => "access_denied",
             Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => "server_error",
             Self::UpstreamUnavailable { .. }
+            | Self::UpstreamTokenRenewed
             | Self::Busy
             | Self::BackendUnreachable
             | Self::ConnectTimeout
@@ -175,6 +182,9 @@ impl IntoResponse for ProxyError {
                 let wait = retry_after.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY);
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            }
+            Self::UpstreamTokenRenewed => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(DEFAULT_RETRY.as_secs()));

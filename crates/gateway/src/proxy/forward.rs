@@ -52,7 +52,7 @@ impl Forward {
             return Err(ProxyError::MethodNotAllowed.into());
         }
         let upload = Upload::new();
-        let request = self.request(asked, id, &upload).await?;
+        let (request, passed) = self.request(asked, id, &upload).await?;
         let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
         let answer = match self.client.send(request, &upload).await {
             Err(_) if upload.is_exceeded() => return Err(too_large.into()),
@@ -62,7 +62,7 @@ impl Forward {
         match answer.status() {
             // Nobody asked for that: `Upgrade` is not passed on.
             StatusCode::SWITCHING_PROTOCOLS => return Err(ProxyError::BackendBroke.into()),
-            StatusCode::UNAUTHORIZED => return Err(ProxyError::BackendRefused.into()),
+            StatusCode::UNAUTHORIZED => return Err(refused(passed).await.into()),
             _ => {}
         }
         let (parts, body) = answer.into_parts();
@@ -79,7 +79,7 @@ impl Forward {
         asked: Request<Body>,
         id: &RequestId,
         upload: &Upload,
-    ) -> Result<Request<Passing<Body>>, ProxyError> {
+    ) -> Result<(Request<Passing<Body>>, Option<Passed>), ProxyError> {
         let (parts, body) = asked.into_parts();
         let target = self.target.of(&parts.uri).map_err(|_| ProxyError::BadPath)?;
         if body.size_hint().lower() > self.max_body || announced(&parts.headers) > self.max_body {
@@ -113,7 +113,7 @@ impl Forward {
         *request.method_mut() = parts.method;
         *request.uri_mut() = target;
         *request.headers_mut() = headers;
-        Ok(request)
+        Ok((request, caller.cloned().zip(token)))
     }
 
     /// Asked for only where a header wants it: it may cost a refresh at the upstream.
@@ -124,6 +124,20 @@ impl Forward {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// Whose upstream token a request carried, and which.
+type Passed = (Caller, Secret);
+
+/// The backend said 401. Where it had the user's upstream token, that may have been ended at the service: then the user
+/// signs in again, or it has been renewed by now.
+async fn refused(passed: Option<Passed>) -> ProxyError {
+    let Some((caller, token)) = passed else { return ProxyError::BackendRefused };
+    match caller.upstream_token_after(&token).await {
+        Ok(same) if same == token => ProxyError::BackendRefused,
+        Ok(_) => ProxyError::UpstreamTokenRenewed,
+        Err(error) => error.into(),
     }
 }
 

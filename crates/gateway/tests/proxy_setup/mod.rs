@@ -177,7 +177,8 @@ impl Gateway {
     }
 }
 
-struct Tokens(Result<&'static str, UpstreamTokenError>);
+/// The token, and what comes after it was refused.
+struct Tokens([Result<&'static str, UpstreamTokenError>; 2]);
 
 // What `#[async_trait]` writes; the macro is no dependency of this crate.
 impl UpstreamTokenSource for Tokens {
@@ -188,7 +189,19 @@ impl UpstreamTokenSource for Tokens {
         's: 'f,
         Self: 'f,
     {
-        Box::pin(async { self.0.clone().map(Secret::from) })
+        Box::pin(async { self.0[0].clone().map(Secret::from) })
+    }
+
+    fn upstream_token_after<'s, 'r, 'f>(
+        &'s self,
+        _: &'r Secret,
+    ) -> Pin<Box<dyn Future<Output = Result<Secret, UpstreamTokenError>> + Send + 'f>>
+    where
+        's: 'f,
+        'r: 'f,
+        Self: 'f,
+    {
+        Box::pin(async { self.0[1].clone().map(Secret::from) })
     }
 }
 
@@ -199,6 +212,15 @@ pub fn caller(token: Result<&'static str, UpstreamTokenError>) -> Caller {
 
 /// Zoë under another identifier.
 pub fn caller_named(subject: &str, token: Result<&'static str, UpstreamTokenError>) -> Caller {
+    caller_with(subject, [token.clone(), token])
+}
+
+/// Zoë, whose upstream token `t0k` was refused.
+pub fn caller_after(refusal: Result<&'static str, UpstreamTokenError>) -> Caller {
+    caller_with("user-1", [Ok("t0k"), refusal])
+}
+
+fn caller_with(subject: &str, tokens: [Result<&'static str, UpstreamTokenError>; 2]) -> Caller {
     let identity = CallerIdentity {
         subject: subject.to_owned(),
         email: Some("zoe@example.com".to_owned()),
@@ -208,7 +230,7 @@ pub fn caller_named(subject: &str, token: Result<&'static str, UpstreamTokenErro
         scopes: Scopes::parse("mcp x").unwrap(),
         ..CallerIdentity::default()
     };
-    Caller::new(identity, Arc::new(Tokens(token)))
+    Caller::new(identity, Arc::new(Tokens(tokens)))
 }
 
 /// The values of a header in a head.

@@ -61,8 +61,8 @@ pub trait UpstreamTokenSource: Send + Sync + 'static {
     /// The user's access token at the upstream, refreshed when stale.
     async fn upstream_token(&self) -> Result<Secret, UpstreamTokenError>;
 
-    /// A token in the place of one that the upstream has refused, which may have been renewed meanwhile. A source that cannot
-    /// renew gives what it has.
+    /// A token in the place of one that the upstream has refused, which may have been renewed meanwhile. A source that does
+    /// not renew it gives what it has.
     async fn upstream_token_after(&self, _refused: &Secret) -> Result<Secret, UpstreamTokenError> {
         self.upstream_token().await
     }
@@ -138,8 +138,9 @@ impl Caller {
         self.tokens.upstream_token().await
     }
 
-    /// Another token, after the upstream has answered 401 to this one: the one that is stored if it is another by now, else
-    /// a refreshed one. Ask once: if that one is refused, too, the user has to sign in again.
+    /// What to use after the upstream has answered 401 to this token: the one that is stored if it is another by now, else
+    /// a refreshed one. The same one comes back if the service gave it less than a minute ago, or cannot renew it and says
+    /// that it is good: then the reason is another, such as a scope that it lacks. Ask once.
     ///
     /// # Errors
     /// As [`upstream_token`](Self::upstream_token).

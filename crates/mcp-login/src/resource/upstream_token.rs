@@ -163,8 +163,11 @@ impl UpstreamTokens {
         }
     }
 
+    /// A token that the service has only just given is not why somebody was refused: a server that refuses them all would
+    /// else have every call renew it.
     fn is_good(&self, tokens: &upstream::UpstreamTokens, refused: Option<&Secret>) -> bool {
-        !tokens.is_stale(self.now()) && refused != Some(&tokens.access_token)
+        let now = self.now();
+        !tokens.is_stale(now) && (refused != Some(&tokens.access_token) || tokens.is_confirmed(now))
     }
 
     /// The refresh itself, by the one node that holds the lease. It is renewed while the upstream takes its time.
@@ -202,10 +205,29 @@ impl UpstreamTokens {
         if self.is_good(&opened.tokens, refused) {
             return Ok(opened.tokens.access_token);
         }
-        match self.verifier.upstream.refresh(&opened.tokens, self.now()).await {
-            Ok(fresh) => self.commit(&opened.tokens, fresh).await,
-            Err(error) => self.keep(opened.tokens, refused, &error).await,
+        let tokens = opened.tokens;
+        let renewed = match &tokens.refresh_token {
+            // It cannot be renewed, but whoever refused it need not be right.
+            None if !tokens.is_stale(self.now()) => self.confirm(&tokens).await,
+            _ => self.verifier.upstream.refresh(&tokens, self.now()).await,
+        };
+        match renewed {
+            Ok(fresh) => self.commit(&tokens, fresh).await,
+            Err(error) => self.keep(tokens, refused, &error).await,
         }
+    }
+
+    /// The same tokens, if the service still takes them.
+    async fn confirm(
+        &self,
+        tokens: &upstream::UpstreamTokens,
+    ) -> Result<upstream::UpstreamTokens, UpstreamError> {
+        let (upstream, now) = (&self.verifier.upstream, self.now());
+        if upstream.confirms(&tokens.access_token, now).await? {
+            return Ok(upstream::UpstreamTokens { confirmed_at: Some(now), ..tokens.clone() });
+        }
+        // Which says that there is none.
+        upstream.refresh(tokens, now).await
     }
 
     /// Puts the new tokens in the place of the ones that were exchanged for them, and then gives them out.

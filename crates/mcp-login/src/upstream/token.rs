@@ -23,6 +23,8 @@ use super::service::Upstream;
 
 /// A token is renewed this long before its end, so that it does not end on the way.
 const MARGIN: Duration = Duration::from_secs(60);
+/// How long what the service said of a token is taken for true.
+const CONFIRMED: Duration = Duration::from_secs(60);
 /// Longer lifetimes are cut: nobody keeps a promise for ten years.
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -45,9 +47,19 @@ pub struct UpstreamTokens {
     /// Space-separated, whatever the service put between. `None` when it did not say: then it is what was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// When the service gave the access token, or last said that it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
 }
 
 impl UpstreamTokens {
+    /// Whether the service gave or confirmed the access token so short a while ago, a minute, that it would not say
+    /// anything else now.
+    #[must_use]
+    pub fn is_confirmed(&self, now: Timestamp) -> bool {
+        self.confirmed_at.is_some_and(|at| now.until(at) < CONFIRMED)
+    }
+
     /// Whether the access token has ended or is about to ([`refresh_at`](Self::refresh_at)).
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
@@ -79,6 +91,7 @@ impl UpstreamTokens {
             expires_at,
             refresh_at,
             scope: answer.get("scope").and_then(scope),
+            confirmed_at: Some(now),
         })
     }
 }

@@ -1,13 +1,13 @@
 //! What is asked about a person, with the new access token.
 
-use mcp_login_core::Secret;
+use mcp_login_core::{Secret, Timestamp};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::error::UpstreamError;
-use super::http::{ANSWER_LIMIT, send, send_accepting};
+use super::http::{ANSWER_LIMIT, Answer, send, send_accepting};
 use super::identity::{address, point, stable};
 use super::metadata::check_url;
 use super::provider::{List, Method};
@@ -24,13 +24,7 @@ impl Upstream {
         endpoint: Url,
         access_token: &Secret,
     ) -> Result<Map<String, Value>, UpstreamError> {
-        let answer = send_accepting(
-            "userinfo_endpoint",
-            self.userinfo_request(endpoint, access_token)?,
-            ANSWER_LIMIT,
-            self.provider.userinfo_request.headers.contains_key("Accept"),
-        )
-        .await?;
+        let answer = self.ask_userinfo(endpoint, access_token).await?;
         if !answer.status.is_success() {
             return Err(UpstreamError::Misconfigured(format!(
                 "userinfo_endpoint: the service answered {} to a new access token; check the URL and `scopes`",
@@ -45,6 +39,38 @@ impl Upstream {
             Some(Value::Object(person)) => Ok(person.clone()),
             _ => Err(UpstreamError::Untrusted("the userinfo answer holds nobody at its userinfo_pointer")),
         }
+    }
+
+    /// Whether the service still takes an access token: it is asked whose it is. A service without a userinfo endpoint
+    /// cannot be asked, and says no.
+    ///
+    /// # Errors
+    /// When it did not say.
+    pub(crate) async fn confirms(
+        &self,
+        access_token: &Secret,
+        now: Timestamp,
+    ) -> Result<bool, UpstreamError> {
+        let Some(endpoint) = self.metadata(now).await?.userinfo_endpoint else { return Ok(false) };
+        let answer = self.ask_userinfo(endpoint, access_token).await?;
+        let says_who = || {
+            let object = answer.object().filter(|object| object.get("ok") != Some(&Value::Bool(false)));
+            let pointer = self.provider.userinfo_pointer.as_deref();
+            object.is_some_and(|object| pointer.is_none_or(|pointer| point(&object, pointer).is_some()))
+        };
+        match answer.status {
+            status if status.is_success() => Ok(says_who()),
+            StatusCode::UNAUTHORIZED => Ok(false),
+            // OAuthException 190.
+            StatusCode::BAD_REQUEST if self.provider.has(Quirk::Facebook) => Ok(false),
+            _ => Err(UpstreamError::unavailable("it did not say whether an access token is good")),
+        }
+    }
+
+    async fn ask_userinfo(&self, endpoint: Url, access_token: &Secret) -> Result<Answer, UpstreamError> {
+        let request = self.userinfo_request(endpoint, access_token)?;
+        let says_itself = self.provider.userinfo_request.headers.contains_key("Accept");
+        send_accepting("userinfo_endpoint", request, ANSWER_LIMIT, says_itself).await
     }
 
     fn userinfo_request(
