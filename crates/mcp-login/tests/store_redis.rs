@@ -405,7 +405,7 @@ async fn deadlines_and_connections_are_as_they_are_set() {
     let begun = Instant::now();
     assert!(matches!(backend.get(&key(), now).await, Err(StoreError::Unavailable(_))));
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(290) && took < Duration::from_millis(900), "it took {took:?}");
+    assert!(took >= Duration::from_millis(290) && took < Duration::from_millis(1_800), "it took {took:?}");
 }
 
 #[tokio::test]

@@ -171,14 +171,14 @@ async fn a_node_that_hangs_is_unavailable_and_the_others_are_not() {
             let begun = Instant::now();
             assert!(backend.insert(key, Bytes::new(), end(), now()).await.unwrap());
             assert!(backend.delete(key, now()).await.unwrap());
-            assert!(begun.elapsed() < Duration::from_millis(500), "it took {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_millis(1_500), "it took {:?}", begun.elapsed());
         }
     }
     // One that begins now learns from the others.
     let late = open(&cluster);
     let begun = Instant::now();
     assert!(late.insert(&keys[0], Bytes::new(), end(), now()).await.unwrap());
-    assert!(begun.elapsed() < Duration::from_millis(500), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(1_500), "it took {:?}", begun.elapsed());
     cluster.nodes()[1].resume();
     assert_returns(&*backend).await;
     assert_returns(&*late).await;

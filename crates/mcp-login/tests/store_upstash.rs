@@ -233,7 +233,7 @@ async fn hanging_it_is_unavailable_in_time_and_going_on_it_heals() {
     let begun = Instant::now();
     let why = unavailable(upstash.backend.get(&key(), now()).await);
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(290) && took < Duration::from_millis(900), "it took {took:?}");
+    assert!(took >= Duration::from_millis(290) && took < Duration::from_millis(1_800), "it took {took:?}");
     assert!(why.contains("in time"), "{why}");
     upstash.front.heal();
     assert_returns(&*upstash.backend).await;
@@ -253,7 +253,7 @@ async fn an_address_where_nobody_answers_is_given_up_in_time() {
     let begun = Instant::now();
     unavailable(backend.ping().await);
     // Three attempts and the pauses between them.
-    assert!(begun.elapsed() < Duration::from_millis(1_500), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(4_000), "it took {:?}", begun.elapsed());
 }
 
 #[tokio::test]
