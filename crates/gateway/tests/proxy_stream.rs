@@ -3,6 +3,8 @@
 
 mod proxy_setup;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mcp_login_gateway::proxy::Timeouts;
@@ -71,6 +73,62 @@ async fn a_client_that_leaves_takes_its_request_with_it() {
     client.until("data: 1\n\n").await;
     drop(client);
     streaming.gone().await;
+}
+
+#[tokio::test]
+async fn connections_to_the_backend_are_used_again() {
+    let backend = Backend::start().await;
+    let gateway = Setup::to(&backend).start().await;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let serving = tokio::spawn(async move {
+        loop {
+            let mut server = backend.accept().await;
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                loop {
+                    server.head().await;
+                    server.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+                }
+            });
+        }
+    });
+    for _ in 0..20 {
+        // Each with a connection of its own in front.
+        assert!(gateway.get("").await.head().await.starts_with("HTTP/1.1 204 "));
+    }
+    // A request may come before the last one's connection is given back.
+    let made = connections.load(Ordering::SeqCst);
+    assert!(made <= 10, "{made} connections for 20 requests, one after the other");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn what_a_client_does_not_read_is_not_taken_from_the_backend() {
+    const PARTS: usize = 1024;
+    let backend = Backend::start().await;
+    let gateway = Setup::to(&backend).start().await;
+    let mut client = gateway.get("Connection: close").await;
+    let mut server = backend.accept().await;
+    server.head().await;
+    let part = "x".repeat(64 * 1024);
+    server.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PARTS * part.len())).await;
+    let mut sent = 0;
+    // More than all buffers on the way: of 64 MiB the sockets hold a few.
+    let all = async {
+        while sent < PARTS {
+            server.send(&part).await;
+            sent += 1;
+        }
+    };
+    let mut all = std::pin::pin!(all);
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut all).await.is_err(), "all of it was taken");
+    let read = async {
+        let head = client.head().await;
+        client.rest().await.len() + head.len()
+    };
+    let ((), read) = tokio::join!(all, read);
+    assert!(read > PARTS * part.len(), "and it goes on: {read}");
 }
 
 #[tokio::test]
