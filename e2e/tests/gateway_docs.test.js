@@ -128,6 +128,11 @@ describe('a server in Python', () => {
     await client.connect();
     assert.deepEqual(await client.listTools(), ['greet', 'whoami']);
     assert.equal(await client.call('greet'), 'Hello!');
+    // The SDK's own check of the origin would refuse a page that the gateway lets call.
+    const page = await request('POST', w.mcpUrl, {
+      json: { jsonrpc: '2.0', id: 1, method: 'tools/list' }, headers: { accept: 'application/json, text/event-stream', origin: 'https://inspector.example' },
+    });
+    assert.notEqual(page.status, 403, page.text);
     assert.equal(client.logins, 0, 'nobody has signed in yet');
     assert.equal(await client.call('whoami'), `You are ${await subject(w, 'ada')}.`);
     assert.equal(client.logins, 1);

@@ -26,6 +26,18 @@ const HOP_BY_HOP: [&str; 10] = [
 const OVERRIDES: [&str; 5] =
     ["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"];
 
+/// What the layer in front has judged a request by. Under a name that a backend may take for one of these, such as
+/// `Mcp_Session_Id`, nobody has looked at it.
+const JUDGED: [&str; 7] = [
+    "content-encoding",
+    "content-type",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+];
+
 /// Cookies of the authorization server begin so; they are nobody else's business.
 const COOKIE_PREFIXES: [&str; 2] = ["__host-mcp-login-", "mcp-login-"];
 
@@ -83,14 +95,17 @@ pub fn check_configured_name(name: &str) -> Result<HeaderName, &'static str> {
 /// Takes out what does not pass to the backend. `configured` are the names that the gateway's own headers have.
 pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) {
     remove_hop_by_hop(headers);
-    let dropped = |name: &HeaderName| {
-        let name = canonical(name.as_str());
+    let dropped = |written: &HeaderName| {
+        let name = canonical(written.as_str());
         name.starts_with("x-forwarded-")
+            || (JUDGED.contains(&name.as_str()) && name != written.as_str())
             || matches!(
                 name.as_str(),
                 "authorization"
                     | "dpop"
                     | "forwarded"
+                    // Which pages may call is said in front. A backend's own check would refuse every page.
+                    | "origin"
                     | "x-request-id"
                     | "host"
                     | "content-length"

@@ -33,6 +33,10 @@ fn what_a_client_says_of_itself_does_not_pass() {
         ("X-Team", "a"),
         ("x_team", "a"),
         ("Mcp-Session-Id", "s"),
+        ("Mcp_Session_Id", "another's"),
+        ("Content_Encoding", "gzip"),
+        ("Last.Event.Id", "1"),
+        ("Origin", "https://inspector.example"),
         ("Accept", "text/event-stream"),
     ]);
     clean_request(&mut headers, &[HeaderName::from_static("x-team")]);
