@@ -133,7 +133,10 @@ async fn finish(
         AuthorizeError::redirect(server.response_to(request), &OAuthError::new(code, description))
     };
     let login = login.map_err(|failure| {
-        log_failure(&failure);
+        match failure {
+            SignInError::Cancelled => tracing::info!("a person has cancelled at the service"),
+            _ => log_failure(&failure),
+        }
         match failure {
             SignInError::Cancelled => refuse(ErrorCode::AccessDenied, "the sign-in was cancelled"),
             SignInError::NoCode => AuthorizeError::stale(StatusCode::BAD_REQUEST),
