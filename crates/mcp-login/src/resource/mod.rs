@@ -1,6 +1,7 @@
 //! What stands before the MCP server: who may call what, and who is calling.
 
 mod access;
+mod assertion;
 mod body;
 mod cache;
 mod caller;
@@ -12,6 +13,7 @@ mod upstream_token;
 mod verify;
 
 pub use access::{Access, ChallengeForm, Resource};
+pub use assertion::{AssertionError, Assertions};
 pub(crate) use cache::GrantCache;
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
 pub(crate) use challenge::Challenge;
