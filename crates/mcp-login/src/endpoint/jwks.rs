@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use super::AuthorizationServer;
 use super::answer::JsonError;
+use crate::store::records::PublishedKey;
 
 /// Short for the sake of new nodes: a node that starts has to sign with a key that nobody has seen yet. The key that
 /// follows another is listed much longer before it signs.
 const CACHE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "public, max-age=30")];
 
 pub(crate) async fn get(State(server): State<Arc<AuthorizationServer>>) -> Result<Response, JsonError> {
-    let keys: Vec<Value> = server.signer.keys().await?.iter().map(|key| key.jwk()).collect();
+    let keys: Vec<Value> = server.signer.keys().await?.iter().map(PublishedKey::jwk).collect();
     Ok((CACHE, Json(json!({ "keys": keys }))).into_response())
 }

@@ -105,8 +105,8 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    fn listed(kid: impl ToString, until: u64) -> PublishedKey {
-        PublishedKey { kid: kid.to_string(), x: "x".into(), y: "y".into(), until: at(until) }
+    fn listed(kid: &str, until: u64) -> PublishedKey {
+        PublishedKey { kid: kid.to_owned(), x: "x".into(), y: "y".into(), until: at(until) }
     }
 
     fn kids(keys: &[PublishedKey]) -> Vec<&str> {
@@ -123,7 +123,8 @@ mod tests {
         assert_eq!(store.published_keys(at(9)).await.unwrap(), both);
         assert_eq!(kids(&store.published_keys(at(10)).await.unwrap()), ["b"]);
         // Again with another end: it is there once, and the record lives as long as it.
-        store.publish_keys(&[listed("b", 30)], at(11)).await.unwrap();
+        let written = store.publish_keys(&[listed("b", 30)], at(11)).await.unwrap();
+        assert_eq!(written, [listed("b", 30)], "what has ended is gone");
         assert_eq!(store.published_keys(at(29)).await.unwrap(), [listed("b", 30)]);
         assert!(store.published_keys(at(30)).await.unwrap().is_empty());
     }
@@ -133,7 +134,9 @@ mod tests {
         let store = Store::new(Arc::new(MemoryBackend::new()));
         let starting = (0..20).map(|n| {
             let store = store.clone();
-            tokio::spawn(async move { store.publish_keys(&[listed(n, 10)], at(1)).await.unwrap() })
+            tokio::spawn(
+                async move { store.publish_keys(&[listed(&n.to_string(), 10)], at(1)).await.unwrap() },
+            )
         });
         for started in starting.collect::<Vec<_>>() {
             started.await.unwrap();
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn of_too_many_those_that_end_first_give_way_and_never_ones_own() {
         let end = |n: usize| 1_000 - u64::try_from(n).unwrap();
-        let many: Vec<_> = (0..MAX_KEYS).map(|n| listed(n, end(n))).collect();
+        let many: Vec<_> = (0..MAX_KEYS).map(|n| listed(&n.to_string(), end(n))).collect();
         let full = PublishedKeys::default().with(&many, at(1));
         assert_eq!(full.keys.len(), MAX_KEYS);
         let kept = full.with(&[listed("own", 2), listed("other own", 2)], at(1)).keys;
