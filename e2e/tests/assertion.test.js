@@ -28,7 +28,6 @@ const startGateways = () => together(async (add) => {
   const recording = await add(startBackend());
   const gateways = [];
   const examples = {};
-  // The examples want to know nothing of the keys before the first call.
   for (const language of CHECKING) {
     examples[language] = await add(startChecking(language, { issuer, jwksUrl: `${other}/.well-known/jwks.json` }));
   }
@@ -42,7 +41,13 @@ const startGateways = () => together(async (add) => {
       port: one, publicUrl: issuer, store: redis.url, upstream: upstream.settings, resources, name: `assertion-${n}`,
     })));
   }
-  return { issuer, other, redis, recording, gateways, examples };
+  const w = { issuer, other, redis, recording, gateways, examples };
+  // Each has signed, so each has listed its key, before anybody asks for the keys.
+  const { client, token } = await loggedIn(w, '/recording');
+  for (const gateway of [issuer, other]) {
+    assert.equal((await client.mcp(token, call('whoami'), { url: `${gateway}/recording` })).status, 200);
+  }
+  return w;
 });
 
 /** A client of one path, logged in. */

@@ -3,12 +3,19 @@
 
 mod proxy_setup;
 
+use std::path::Path;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp_login::resource::Assertions;
 use mcp_login::{AuthServer, Resource, Store, presets};
+use mcp_login_gateway::command::serve::application;
+use mcp_login_gateway::config::{Environment, Sources};
 use proxy_setup::{Backend, Setup, caller, caller_named, values};
 use serde_json::Value;
+use tower::ServiceExt;
 
 const ASSERTION: &str = "x-mcp-login-assertion";
 
@@ -76,9 +83,8 @@ async fn a_request_without_a_user_has_none() {
 #[tokio::test]
 async fn a_store_that_is_away_is_503_and_no_request_without_one() {
     let backend = Backend::start().await;
-    // Nobody listens there: the port was the backend's a moment ago.
-    let away = Backend::start().await.port;
-    let assertion = Some((assertions(&format!("redis://127.0.0.1:{away}/")).await, "urn:backend".to_owned()));
+    // Nobody listens at port 1.
+    let assertion = Some((assertions("redis://127.0.0.1:1/").await, "urn:backend".to_owned()));
     let setup = Setup { caller: Some(caller(Ok("t0k"))), assertion, ..Setup::to(&backend) };
     let gateway = setup.start().await;
     let answer = gateway.get("Connection: close").await.rest().await;
@@ -96,4 +102,27 @@ async fn a_user_who_cannot_be_named_has_none_either() {
     let answer = setup.start().await.get("Connection: close").await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     assert!(backend.is_alone().await);
+}
+
+/// Backends can know the key when the first call comes.
+#[tokio::test]
+async fn a_gateway_that_starts_lists_its_key_before_it_serves() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    for (assertion, keys) in [(true, 1), (false, 0)] {
+        let text = format!(
+            "public_url = \"https://mcp.example.com\"\n[store]\nurl = \"memory:\"\n[upstream]\nprovider = \"github\"\n\
+             client_id = \"id\"\nclient_secret = \"hunter2\"\n[[mcp]]\npath = \"/mcp\"\n\
+             backend = \"http://127.0.0.1:1/mcp\"\nassertion = {assertion}\n"
+        );
+        let (environment, folder) = (Environment::default(), Path::new("/nowhere"));
+        let sources = Sources { text: &text, folder, environment: &environment, providers: &["github"] };
+        let config = sources.check().unwrap_or_else(|faults| panic!("{faults}")).config;
+        let app = application(&config).await.unwrap();
+        let request = Request::get("/.well-known/jwks.json").body(Body::empty()).unwrap();
+        let answer = app.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let set: Value =
+            serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 16).await.unwrap()).unwrap();
+        assert_eq!(set["keys"].as_array().unwrap().len(), keys, "assertion = {assertion}");
+    }
 }
