@@ -9,7 +9,7 @@ import { useWorld } from '../lib/world.js';
 
 const PATHS = [
   '/', '/mcp', '/lazy', '/register', '/authorize', '/consent', '/callback', '/token', '/revoke', '/introspect', '/account', '/account/sign-in', '/account/disconnect',
-  '/.well-known/oauth-authorization-server', '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp',
+  '/.well-known/oauth-authorization-server', '/.well-known/jwks.json', '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp',
   '/.well-known/openid-configuration', '/nothing/here', '/healthz', '/readyz',
 ];
 const FORM = 'application/x-www-form-urlencoded';

@@ -41,7 +41,7 @@ async fn main() {
 }
 
 async fn measure(name: &str, store: &str, redis: Option<&RedisServer>) {
-    let gateway = Gateway::start(store, "", free_port()).await;
+    let gateway = Gateway::start(store, "", "", free_port()).await;
     let meter = Meter { store: name, gateway: &gateway, redis };
     let client = OAuthClient::register(&gateway.server).await;
     let tokens = client.log_in(&Browser::new()).await;
@@ -73,9 +73,18 @@ async fn measure(name: &str, store: &str, redis: Option<&RedisServer>) {
     // The same address: tokens are for it.
     let port = gateway.port;
     drop(gateway);
-    let gateway = Gateway::start(store, "cache_entries = 0", port).await;
+    let gateway = Gateway::start(store, "cache_entries = 0", "", port).await;
     let meter = Meter { store: name, gateway: &gateway, redis };
     meter.run("call, token unknown", async |_| call(&client, &logins[0]).await).await;
+    drop(gateway);
+    // What else the machine does falls on both.
+    for _ in 0..3 {
+        for (what, more) in [("call, no assertion", ""), ("call, assertion", "assertion = true\n")] {
+            let gateway = Gateway::start(store, "", more, port).await;
+            let meter = Meter { store: name, gateway: &gateway, redis };
+            meter.run(what, async |_| call(&client, &logins[0]).await).await;
+        }
+    }
 }
 
 async fn call(client: &OAuthClient, tokens: &Tokens) {
@@ -93,7 +102,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn start(store: &str, more: &str, port: u16) -> Self {
+    async fn start(store: &str, of_store: &str, of_mcp: &str, port: u16) -> Self {
         let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mcp = format!("http://{}/mcp", backend.local_addr().unwrap());
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"me"}]}}"#;
@@ -105,9 +114,9 @@ impl Gateway {
         let url = format!("http://127.0.0.1:{port}");
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
-            "public_url = {url:?}\nlisten = \"127.0.0.1:{port}\"\n[store]\nurl = {store:?}\n{more}\n[upstream]\n\
+            "public_url = {url:?}\nlisten = \"127.0.0.1:{port}\"\n[store]\nurl = {store:?}\n{of_store}\n[upstream]\n\
              provider = \"oidc\"\nissuer = {:?}\nclient_id = {:?}\nclient_secret = {:?}\n[[mcp]]\npath = \"/mcp\"\n\
-             backend = {mcp:?}\nscopes = [\"mcp\", \"mcp:write\"]\n",
+             backend = {mcp:?}\nscopes = [\"mcp\", \"mcp:write\"]\n{of_mcp}",
             upstream.issuer(),
             upstream.client_id(),
             upstream.client_secret(),

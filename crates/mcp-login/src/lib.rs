@@ -3,6 +3,7 @@
 //!
 //! [`AuthServer::builder`] is where to start.
 
+mod assertion;
 mod client;
 pub mod clock;
 mod dpop;

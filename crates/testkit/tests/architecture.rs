@@ -8,20 +8,32 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// In the library, what a room may know of the others. `server` puts everything together and may know all of them.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("jwt", &[]),
     ("store", &[]),
     ("dpop", &["jwt", "store"]),
     ("upstream", &["jwt"]),
     ("page", &[]),
     ("clock", &[]),
+    ("assertion", &["clock", "store", "telemetry"]),
     ("client", &["jwt", "settings", "store"]),
     ("grant_type", &["client", "dpop", "store", "settings", "upstream"]),
     (
         "endpoint",
-        &["client", "clock", "dpop", "grant_type", "page", "settings", "store", "telemetry", "upstream"],
+        &[
+            "assertion",
+            "client",
+            "clock",
+            "dpop",
+            "grant_type",
+            "page",
+            "settings",
+            "store",
+            "telemetry",
+            "upstream",
+        ],
     ),
-    ("resource", &["clock", "dpop", "settings", "store", "telemetry", "upstream"]),
+    ("resource", &["assertion", "clock", "dpop", "settings", "store", "telemetry", "upstream"]),
     ("rmcp", &["resource"]),
 ];
 

@@ -8,6 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::future::join_all;
 use mcp_login::AuthServer;
+use mcp_login::resource::Assertions;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -59,10 +60,17 @@ impl Application {
 pub async fn application(config: &Config) -> anyhow::Result<Application> {
     let auth = auth_server(config).await?;
     let client = BackendClient::new(Timeouts::default())?;
+    // Before anybody is served: then backends can know the key when the first call comes.
+    if config.mcp.iter().any(|mcp| mcp.assertion.is_some())
+        && let Err(error) = auth.assertions().prepare().await
+    {
+        tracing::warn!(%error, "calls that need an assertion are 503 until the store is back");
+    }
     let mut app = auth.router().merge(health(&auth));
     let mut proxies = Vec::new();
     for mcp in &config.mcp {
-        let proxy = proxy(&config.public_url, mcp, &client)?;
+        let assertion = mcp.assertion.clone().map(|audience| (auth.assertions(), audience));
+        let proxy = proxy(&config.public_url, mcp, assertion, &client)?;
         proxies.push(proxy.clone());
         app = app.merge(proxy.into_router().route_layer(auth.protect(mcp.path.as_str())?));
     }
@@ -89,7 +97,12 @@ async fn not_found() -> impl IntoResponse {
 }
 
 /// The way to one MCP server, not yet protected.
-fn proxy(public_url: &PublicUrl, mcp: &McpConfig, client: &BackendClient) -> anyhow::Result<Proxy> {
+fn proxy(
+    public_url: &PublicUrl,
+    mcp: &McpConfig,
+    assertion: Option<(Assertions, String)>,
+    client: &BackendClient,
+) -> anyhow::Result<Proxy> {
     let mount = format!("{}{}", public_url.path().trim_end_matches('/'), mcp.path.as_str());
     let backend = match &mcp.backend {
         Backend::Url(url) => url.as_url().clone(),
@@ -104,6 +117,7 @@ fn proxy(public_url: &PublicUrl, mcp: &McpConfig, client: &BackendClient) -> any
         public_host: HeaderValue::try_from(public_url.authority()).context("public_url: its host")?,
         headers: mcp.headers.clone(),
         max_body: DEFAULT_MAX_BODY,
+        assertion,
     };
     Ok(Proxy::new(options, client.clone()))
 }

@@ -197,4 +197,6 @@ pub struct Mcp {
     pub tool_scopes: BTreeMap<String, Vec<String>>,
     pub scope_descriptions: BTreeMap<String, String>,
     pub headers: BTreeMap<String, String>,
+    pub assertion: bool,
+    pub assertion_audience: Option<String>,
 }

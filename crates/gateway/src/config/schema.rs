@@ -170,6 +170,8 @@ static MCP: &[Key] = &[
     key("tool_scopes", Kind::TextsByName),
     key("scope_descriptions", Kind::TextByName),
     key("headers", Kind::TextByName),
+    key("assertion", Kind::Bool),
+    key("assertion_audience", Kind::Text),
 ];
 
 /// The key of this name.

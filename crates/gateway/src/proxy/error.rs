@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
+use mcp_login::resource::{AssertionError, LoginNeeded, UpstreamTokenError};
 use serde_json::json;
 
 /// Why a request was not passed on, or its answer not passed back. The text goes to the client: it names no address.
@@ -42,6 +42,12 @@ pub enum ProxyError {
     /// 403: it holds what no header can, or is empty.
     #[error("this user's identifier cannot be passed on")]
     SubjectNotPassed,
+    /// 403: signed, it would be longer than servers read.
+    #[error("this login has more scopes, or a longer client_id, than can be passed on")]
+    AssertionTooLong,
+    /// 503 with `Retry-After`: nobody could check what would be signed now.
+    #[error("the login service is not available right now: try again")]
+    AssertionUnavailable,
     /// 503 with `Retry-After`.
     #[error("the upstream service cannot be reached: try again")]
     UpstreamUnavailable {
@@ -60,7 +66,7 @@ pub enum ProxyError {
     BackendBroke,
     /// 502: it answered 401. Clients would take that for a reason to log in here again, which would not help.
     #[error(
-        "the MCP server behind this gateway did not accept what the gateway sent it; its operator should look at mcp.headers"
+        "the MCP server behind this gateway did not accept what the gateway sent it; its operator should look at mcp.headers and mcp.assertion_audience"
     )]
     BackendRefused,
     /// 503 with `Retry-After`: the backend refused a token of the service, which has been renewed since.
@@ -119,10 +125,13 @@ impl ProxyError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
-            Self::SubjectNotPassed | Self::NoUpstreamAccount => StatusCode::FORBIDDEN,
-            Self::UpstreamUnavailable { .. } | Self::UpstreamTokenRenewed | Self::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::SubjectNotPassed | Self::NoUpstreamAccount | Self::AssertionTooLong => {
+                StatusCode::FORBIDDEN
             }
+            Self::UpstreamUnavailable { .. }
+            | Self::UpstreamTokenRenewed
+            | Self::AssertionUnavailable
+            | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => {
                 StatusCode::BAD_GATEWAY
             }
@@ -133,8 +142,11 @@ impl ProxyError {
     /// Whether only an operator can mend it, so that it belongs into the log.
     #[must_use]
     pub fn is_operators(&self) -> bool {
-        (self.status().is_server_error() && *self != Self::UpstreamTokenRenewed)
-            || *self == Self::SubjectNotPassed
+        match self {
+            Self::SubjectNotPassed | Self::AssertionTooLong => true,
+            Self::UpstreamTokenRenewed => false,
+            _ => self.status().is_server_error(),
+        }
     }
 
     /// The error code, in OAuth's words (RFC 6749 §4.1.2.1, RFC 6750 §3.1).
@@ -149,10 +161,11 @@ impl ProxyError {
             | Self::BadMessage(_)
             | Self::SessionEnded => "invalid_request",
             Self::LoginNeeded => "invalid_token",
-            Self::SubjectNotPassed | Self::NoUpstreamAccount => "access_denied",
+            Self::SubjectNotPassed | Self::NoUpstreamAccount | Self::AssertionTooLong => "access_denied",
             Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => "server_error",
             Self::UpstreamUnavailable { .. }
             | Self::UpstreamTokenRenewed
+            | Self::AssertionUnavailable
             | Self::Busy
             | Self::BackendUnreachable
             | Self::ConnectTimeout
@@ -167,6 +180,15 @@ impl From<UpstreamTokenError> for ProxyError {
             UpstreamTokenError::LoginNeeded => Self::LoginNeeded,
             UpstreamTokenError::NoAccount => Self::NoUpstreamAccount,
             UpstreamTokenError::Unavailable { retry_after } => Self::UpstreamUnavailable { retry_after },
+        }
+    }
+}
+
+impl From<AssertionError> for ProxyError {
+    fn from(error: AssertionError) -> Self {
+        match error {
+            AssertionError::Unavailable => Self::AssertionUnavailable,
+            AssertionError::TooLong => Self::AssertionTooLong,
         }
     }
 }
@@ -186,7 +208,7 @@ impl IntoResponse for ProxyError {
             Self::UpstreamTokenRenewed => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Self::Busy => {
+            Self::Busy | Self::AssertionUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(DEFAULT_RETRY.as_secs()));
             }
             Self::MethodNotAllowed => {

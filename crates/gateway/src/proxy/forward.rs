@@ -7,7 +7,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use mcp_login::core::Secret;
-use mcp_login::resource::{Caller, MaybeCaller};
+use mcp_login::resource::{Assertions, Caller, MaybeCaller};
 
 use super::body::{Passing, Upload};
 use super::client::BackendClient;
@@ -27,6 +27,7 @@ pub(super) struct Forward {
     names: Vec<HeaderName>,
     templates: Vec<(HeaderName, Template)>,
     max_body: u64,
+    assertion: Option<(Assertions, String)>,
 }
 
 impl Forward {
@@ -39,6 +40,7 @@ impl Forward {
             names: options.headers.iter().map(|(name, _)| name.clone()).collect(),
             templates: options.headers,
             max_body: options.max_body,
+            assertion: options.assertion,
         }
     }
 
@@ -95,6 +97,9 @@ impl Forward {
         headers::clean_request(&mut headers, &self.names);
         if let Some(caller) = caller {
             headers::set_identity(&mut headers, caller)?;
+            if let Some((assertions, audience)) = &self.assertion {
+                headers::set_assertion(&mut headers, &assertions.sign(caller, audience).await?)?;
+            }
         }
         headers::set_origin(&mut headers, peer, self.scheme, &self.host);
         headers.insert(X_REQUEST_ID, id.0.clone());

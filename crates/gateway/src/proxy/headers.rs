@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use mcp_login::core::Secret;
 use mcp_login::resource::Caller;
 
 use super::error::ProxyError;
@@ -47,17 +48,20 @@ const X_FORWARDED_EMAIL: HeaderName = HeaderName::from_static("x-forwarded-email
 const X_FORWARDED_PREFERRED_USERNAME: HeaderName = HeaderName::from_static("x-forwarded-preferred-username");
 const X_FORWARDED_CLIENT: HeaderName = HeaderName::from_static("x-forwarded-client");
 const X_FORWARDED_SCOPE: HeaderName = HeaderName::from_static("x-forwarded-scope");
+/// The same as the ones before, signed.
+const X_MCP_LOGIN_ASSERTION: HeaderName = HeaderName::from_static("x-mcp-login-assertion");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What the gateway sets on every request, so that no file may.
-const ALWAYS_SET: [HeaderName; 9] = [
+/// What the gateway sets, so that no file may.
+const ALWAYS_SET: [HeaderName; 10] = [
     X_FORWARDED_USER,
     X_FORWARDED_EMAIL,
     X_FORWARDED_PREFERRED_USERNAME,
     X_FORWARDED_CLIENT,
     X_FORWARDED_SCOPE,
+    X_MCP_LOGIN_ASSERTION,
     X_FORWARDED_FOR,
     X_FORWARDED_PROTO,
     X_FORWARDED_HOST,
@@ -87,7 +91,7 @@ pub fn check_configured_name(name: &str) -> Result<HeaderName, &'static str> {
         return Err("is made from the request by the gateway");
     }
     if ALWAYS_SET.iter().any(|set| set.as_str() == canonical) {
-        return Err("is always set by the gateway: choose another name");
+        return Err("is the gateway's own to set: choose another name");
     }
     Ok(header)
 }
@@ -103,6 +107,7 @@ pub(super) fn clean_request(headers: &mut HeaderMap, configured: &[HeaderName]) 
                 name.as_str(),
                 "authorization"
                     | "dpop"
+                    | "x-mcp-login-assertion"
                     | "forwarded"
                     // Which pages may call is said in front. A backend's own check would refuse every page.
                     | "origin"
@@ -224,6 +229,15 @@ pub(super) fn set_identity(headers: &mut HeaderMap, caller: &Caller) -> Result<(
             None => {}
         }
     }
+    Ok(())
+}
+
+/// Says who is calling so that a backend can check it.
+pub(super) fn set_assertion(headers: &mut HeaderMap, assertion: &Secret) -> Result<(), ProxyError> {
+    let value = HeaderValue::from_str(assertion.expose_secret());
+    let mut value = value.map_err(|_| ProxyError::AssertionTooLong)?;
+    value.set_sensitive(true);
+    headers.insert(X_MCP_LOGIN_ASSERTION, value);
     Ok(())
 }
 

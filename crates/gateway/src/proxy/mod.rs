@@ -23,6 +23,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
+use mcp_login::resource::Assertions;
 use url::Url;
 
 pub use client::{BackendClient, Timeouts};
@@ -53,6 +54,8 @@ pub struct ProxyOptions {
     pub headers: Vec<(HeaderName, Template)>,
     /// The largest request body, in bytes.
     pub max_body: u64,
+    /// Who signs the assertions that the backend gets, and for whom they are; `None` where it gets none.
+    pub assertion: Option<(Assertions, String)>,
 }
 
 /// What one request is called in the logs, the backend's and the client's. A layer in front may put one into the request.

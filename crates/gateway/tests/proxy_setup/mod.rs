@@ -12,7 +12,7 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use mcp_login::core::Secret;
 use mcp_login::core::scope::Scopes;
-use mcp_login::resource::{Caller, CallerIdentity, UpstreamTokenError, UpstreamTokenSource};
+use mcp_login::resource::{Assertions, Caller, CallerIdentity, UpstreamTokenError, UpstreamTokenSource};
 use mcp_login_gateway::proxy::{BackendClient, Proxy, ProxyOptions, Template, Timeouts};
 use mcp_login_gateway::serve::{Limits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -115,6 +115,7 @@ pub struct Setup {
     pub headers: Vec<(&'static str, &'static str)>,
     pub max_body: u64,
     pub timeouts: Timeouts,
+    pub assertion: Option<(Assertions, String)>,
 }
 
 impl Setup {
@@ -125,6 +126,7 @@ impl Setup {
             headers: Vec::new(),
             max_body: 1024,
             timeouts: Timeouts::default(),
+            assertion: None,
         }
     }
 
@@ -144,6 +146,7 @@ impl Setup {
             public_host: HeaderValue::from_static("mcp.example.com"),
             headers: headers.collect(),
             max_body: self.max_body,
+            assertion: self.assertion,
         };
         let mut router: Router =
             Proxy::new(options, BackendClient::new(self.timeouts).unwrap()).into_router();

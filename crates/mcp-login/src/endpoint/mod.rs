@@ -9,6 +9,7 @@ pub(crate) mod consent;
 mod cookie;
 mod ending;
 pub(crate) mod introspect;
+pub(crate) mod jwks;
 pub(crate) mod metadata;
 mod origin;
 pub(crate) mod rate_limit;
@@ -27,6 +28,7 @@ use mcp_login_core::resource_indicator::Resources;
 use mcp_login_core::token::GrantType;
 
 use self::rate_limit::AddressLimits;
+use crate::assertion::Signer;
 use crate::client::Clients;
 use crate::clock::Clock;
 use crate::settings::{AccessRule, Lifetimes, ResourceList};
@@ -60,6 +62,8 @@ pub(crate) struct AuthorizationServer {
     /// Whose identity assertions are taken.
     pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     pub(crate) limits: AddressLimits,
+    /// Who signs assertions, and with which keys.
+    pub(crate) signer: Arc<Signer>,
 }
 
 impl AuthorizationServer {

@@ -37,6 +37,7 @@
 //! ```
 
 mod access;
+mod assertion;
 mod body;
 mod cache;
 mod caller;
@@ -48,6 +49,7 @@ mod upstream_token;
 mod verify;
 
 pub use access::{Access, ChallengeForm, Resource};
+pub use assertion::{AssertionError, Assertions};
 pub(crate) use cache::GrantCache;
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
 pub(crate) use challenge::Challenge;

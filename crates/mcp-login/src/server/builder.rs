@@ -12,6 +12,7 @@ use url::Url;
 
 use super::AuthServer;
 use super::checks::{check_access, check_document_hosts, check_public_url, check_resources, check_upstreams};
+use crate::assertion::Signer;
 use crate::client::known::{known_clients, looks_into_results};
 use crate::client::{Clients, ConfiguredClients, KeySets, MetadataDocuments};
 use crate::clock::{Clock, SystemClock};
@@ -281,6 +282,7 @@ impl AuthServerBuilder {
             token_endpoint: format!("{}/token", self.public_url),
         };
         let grant_types = grant_types(&clients.configured, &self.trusted_issuers);
+        let signer = Signer::new(&self.public_url, store.clone(), Arc::clone(&self.clock));
         let server = AuthorizationServer {
             origin: public_url.origin().ascii_serialization(),
             issuer: self.public_url,
@@ -298,6 +300,7 @@ impl AuthServerBuilder {
             grant_types,
             trusted_issuers: self.trusted_issuers,
             limits: AddressLimits::new(self.rate_limits, self.client_address_header),
+            signer,
         };
         Ok(AuthServer { server: Arc::new(server), protections })
     }

@@ -11,7 +11,7 @@ use axum::Router;
 pub use builder::{AuthServerBuilder, BuildError};
 
 use crate::endpoint::AuthorizationServer;
-use crate::resource::{ProtectLayer, Protection};
+use crate::resource::{Assertions, ProtectLayer, Protection};
 use crate::store::backend::StoreError;
 
 /// The login of one or many MCP servers. Cheap to clone.
@@ -33,7 +33,8 @@ impl AuthServer {
         AuthServerBuilder::new(public_url.into())
     }
 
-    /// The authorization server: metadata, `/register`, `/authorize`, `/consent`, `/callback`, `/token`, `/revoke`.
+    /// The authorization server: metadata, `/register`, `/authorize`, `/consent`, `/callback`, `/token`, `/revoke`,
+    /// and the keys of [`assertions`](Self::assertions).
     pub fn router(&self) -> Router {
         router::router(&self.server)
     }
@@ -46,6 +47,12 @@ impl AuthServer {
         let found = self.protections.iter().find(|(known, _)| known == path);
         let (_, protection) = found.ok_or_else(|| UnknownResource(path.to_owned()))?;
         Ok(ProtectLayer::new(Arc::clone(protection)))
+    }
+
+    /// Signs who is calling, for a server behind this one that wants to check it.
+    #[must_use]
+    pub fn assertions(&self) -> Assertions {
+        Assertions::new(Arc::clone(&self.server.signer))
     }
 
     /// Whether the store answers, for a readiness probe.

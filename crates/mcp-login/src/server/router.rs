@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::endpoint::token::method_not_allowed;
 use crate::endpoint::{
-    AuthorizationServer, account, authorize, callback, consent, introspect, metadata, rate_limit, register,
-    revoke, token,
+    AuthorizationServer, account, authorize, callback, consent, introspect, jwks, metadata, rate_limit,
+    register, revoke, token,
 };
 use crate::resource::cors;
 
@@ -33,7 +33,7 @@ pub(super) fn router(server: &Server) -> Router {
     if let Ok(path) = path
         && !path.is_empty()
     {
-        router = router.nest(&path, endpoints(server));
+        router = router.nest(&path, endpoints(server).merge(keys()));
     }
     router.with_state(Arc::clone(server))
 }
@@ -53,6 +53,12 @@ fn well_known() -> Router<Server> {
             document(get(metadata::protected_resource_at)),
         )
         .route("/.well-known/{*path}", document(get(metadata::not_found)))
+        .merge(keys())
+}
+
+/// The keys of assertions: at the issuer, and at the root, where the other documents are.
+fn keys() -> Router<Server> {
+    Router::new().route("/.well-known/jwks.json", get(jwks::get).layer(cors()))
 }
 
 /// The endpoints for programs answer browsers of any origin, also when an address asks too often; those that a person

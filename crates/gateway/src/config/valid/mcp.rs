@@ -8,9 +8,9 @@ use mcp_login::ChallengeForm;
 use mcp_login::core::mcp::{DEFAULT_PUBLIC_METHODS, ToolScopes};
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
-use super::check_http_url;
 use super::command::{self, CommandConfig};
 use super::upstream::one_of;
+use super::{assertion, check_http_url};
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
 use crate::proxy::{Template, check_configured_name, same_name};
@@ -112,6 +112,8 @@ pub struct McpConfig {
     pub upstream: Option<String>,
     /// Added to what the backend gets.
     pub headers: Vec<(HeaderName, Template)>,
+    /// For whom the assertions are that the backend gets (`aud`); `None` where it gets none.
+    pub assertion: Option<String>,
 }
 
 pub(super) fn judge(raw: Vec<raw::Mcp>, faults: &mut Faults) -> Option<Vec<McpConfig>> {
@@ -137,6 +139,7 @@ fn server<'a>(
 ) -> Option<McpConfig> {
     let path = path(raw.path.clone(), &format!("{key}.path"), others, faults);
     let command = command::judge(&raw, key, faults);
+    let assertion = assertion::judge(&raw, key, faults);
     let backend = if raw.command.is_some() {
         command.map(Backend::Command)
     } else {
@@ -181,6 +184,7 @@ fn server<'a>(
         scope_descriptions: raw.scope_descriptions,
         upstream,
         headers,
+        assertion,
     })
 }
 

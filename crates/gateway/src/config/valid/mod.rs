@@ -1,6 +1,7 @@
 //! The configuration in types that cannot be wrong.
 
 mod access;
+mod assertion;
 mod clients;
 mod command;
 mod mcp;

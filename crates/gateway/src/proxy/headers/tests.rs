@@ -28,6 +28,9 @@ fn what_a_client_says_of_itself_does_not_pass() {
         ("X-Forwarded-Anything", "1"),
         ("Forwarded", "for=1.1.1.1"),
         ("X-Request-ID", "1"),
+        ("X-Mcp-Login-Assertion", "a.b.c"),
+        ("x_mcp_login_assertion", "a.b.c"),
+        ("X-Mcp-Login_Assertion", "a.b.c"),
         ("x_request_id", "1"),
         ("Proxy_Authorization", "x"),
         ("X-Team", "a"),
@@ -134,9 +137,18 @@ fn a_file_may_set_authorization_but_not_what_the_gateway_sets() {
     for good in ["Authorization", "X-Forwarded-Access-Token", "X-Api-Key", "Cookie"] {
         assert!(check_configured_name(good).is_ok(), "{good}");
     }
-    for bad in
-        ["", "a b", "Connection", "TE", "Host", "Content-Length", "X-Forwarded-User", "x_request_id", "Ü"]
-    {
+    for bad in [
+        "",
+        "a b",
+        "Connection",
+        "TE",
+        "Host",
+        "Content-Length",
+        "X-Forwarded-User",
+        "x_request_id",
+        "Ü",
+        "X_Mcp_Login_Assertion",
+    ] {
         assert!(check_configured_name(bad).is_err(), "{bad}");
     }
 }

@@ -8,6 +8,7 @@ mod handle;
 mod lease;
 mod listing;
 mod people;
+mod published_keys;
 mod seal;
 mod session_key;
 mod survey;
@@ -23,6 +24,7 @@ pub use handle::{BrowserSecret, GrantId, Handle, HandleKind, random_secret};
 pub(crate) use lease::{LEASE_TTL, Lease};
 pub use listing::{LiveClient, LiveLogin};
 pub(crate) use people::PersonKey;
+pub(crate) use published_keys::PublishedKey;
 pub use seal::{DataKey, OpenError};
 pub use session_key::SessionKey;
 pub use survey::{Count, Survey};
@@ -42,8 +44,8 @@ use super::backend::StoreError;
 /// Whether records of this kind are the store's content: no note of a copy or of a check, and nothing of somebody else.
 pub(crate) fn is_record(kind: &str) -> bool {
     use self::{account::ACCOUNTS, approvals::APPROVALS, clients::CLIENTS, lease::LEASES, people::PEOPLE};
-    use self::{session_key::SECRETS, used::USED};
-    [GRANTS, CLIENTS, PEOPLE, ACCOUNTS, APPROVALS, USED, SECRETS, LEASES].contains(&kind)
+    use self::{published_keys::KEY_SETS, session_key::SECRETS, used::USED};
+    [GRANTS, CLIENTS, PEOPLE, ACCOUNTS, APPROVALS, USED, SECRETS, LEASES, KEY_SETS].contains(&kind)
 }
 
 fn encode(record: &impl Serialize) -> Result<Bytes, StoreError> {

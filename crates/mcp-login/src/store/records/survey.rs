@@ -13,6 +13,7 @@ use super::decode;
 use super::grants::GRANTS;
 use super::lease::LEASES;
 use super::people::{Logins, PEOPLE};
+use super::published_keys::{KEY_SETS, PublishedKeys};
 use super::session_key::SECRETS;
 use super::used::USED;
 use crate::store::Store;
@@ -153,6 +154,7 @@ fn read(key: &Key, value: &[u8]) -> Result<Read, &'static str> {
         PEOPLE => decode::<Logins>(value, "it is no list of logins").map(|_| Read::Other),
         ACCOUNTS => decode::<AccountSession>(value, "it is no account session").map(|_| Read::Other),
         APPROVALS => decode::<Approval>(value, "it is no approval").map(|_| Read::Other),
+        KEY_SETS => decode::<PublishedKeys>(value, "it is no set of keys").map(|_| Read::Other),
         USED | SECRETS | LEASES => Ok(Read::Other),
         COPY => Ok(Read::Copy),
         PROBE => Ok(Read::Probe),

@@ -1,0 +1,33 @@
+//! `assertion` and `assertion_audience` at `[[mcp]]`: whether the backend gets a signed word on who is calling.
+
+use crate::config::fault::Faults;
+use crate::config::raw;
+
+/// The longest audience, in bytes.
+const MAX_LENGTH: usize = 512;
+
+/// For whom the assertions are (RFC 7519 §4.1.3): what `assertion_audience` says, else `backend` as it is written, byte for
+/// byte, so that both sides can be configured with the same text.
+pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<String> {
+    if !raw.assertion {
+        if raw.assertion_audience.is_some() {
+            faults
+                .push(format!("{key}.assertion_audience"), "belongs to assertion = true, which is not here");
+        }
+        return None;
+    }
+    if raw.command.is_some() {
+        let message =
+            "a program gets no headers, and nobody but the gateway reaches it: take it out, and write env";
+        faults.push(format!("{key}.assertion"), message);
+        return None;
+    }
+    let Some(audience) = &raw.assertion_audience else { return raw.backend.clone() };
+    let valid = (1..=MAX_LENGTH).contains(&audience.len()) && audience.bytes().all(|b| b.is_ascii_graphic());
+    if !valid {
+        let message =
+            "1 to 512 visible characters of ASCII, without spaces: write the backend's own URL or name";
+        faults.push(format!("{key}.assertion_audience"), message);
+    }
+    valid.then(|| audience.clone())
+}
