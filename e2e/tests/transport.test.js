@@ -64,6 +64,37 @@ const initialize = (version, capabilities = {}) => ({
   jsonrpc: '2.0', id: 0, method: 'initialize', params: { protocolVersion: version, capabilities, clientInfo: { name: 'e2e', version: '1' } },
 });
 
+/** What an exchange says besides what belongs to its connection, to its moment, and to whoever asks. */
+function own(headers) {
+  const other = /^(connection|keep-alive|transfer-encoding|content-length|date|host|authorization|mcp-session-id|vary|access-control-.*|x-request-id|x-forwarded-.*)$/;
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !other.test(name)));
+}
+
+describe('what a request and its answer say', () => {
+  const said = {
+    ...ACCEPT, 'mcp-protocol-version': '2025-11-25', 'last-event-id': 'not/known 1', 'mcp-method': 'initialize', 'mcp-name': '=?base64?eA==?=',
+    'mcp-param-region': 'eu', 'mcp-param-limit': '42', traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'user-agent': 'e2e/1',
+    'accept-language': 'en', 'x-app': 'kept', cookie: 'theme=dark',
+  };
+
+  for (const [path, server] of [['/mcp', 'streamable'], ['/stateless', 'stateless']]) {
+    test(`${path} is told all of it, and so is the client`, async () => {
+      const ada = await signedIn(path);
+      const json = initialize('2025-11-25');
+      const through = await ada.send('POST', { json, headers: said });
+      assert.equal(through.status, 200, through.text);
+      const reached = w[server].requests.at(-1);
+      assert.deepEqual(own(reached.headers), own(said), 'nothing lost, nothing added');
+      const ours = Object.keys(reached.headers).filter((name) => /^x-forwarded-|^x-request-id/.test(name)).sort();
+      assert.deepEqual(ours, ['client', 'email', 'for', 'host', 'preferred-username', 'proto', 'scope', 'user'].map((name) => `x-forwarded-${name}`).concat('x-request-id'));
+      const direct = await request('POST', w[server].url, { json, headers: said });
+      assert.deepEqual(own(through.headers), own(direct.headers));
+      assert.equal(Boolean(through.headers['mcp-session-id']), Boolean(direct.headers['mcp-session-id']));
+      assert.equal(through.text.replace(/^id: .*$/gm, ''), direct.text.replace(/^id: .*$/gm, ''));
+    });
+  }
+});
+
 describe('Streamable HTTP with sessions', () => {
   let ada;
   before(async () => { ada = await signedIn('/mcp'); });

@@ -115,6 +115,8 @@ pub struct Setup {
     pub headers: Vec<(&'static str, &'static str)>,
     pub max_body: u64,
     pub timeouts: Timeouts,
+    /// Whether the backend is a server of HTTP+SSE.
+    pub sse: bool,
 }
 
 impl Setup {
@@ -125,6 +127,7 @@ impl Setup {
             headers: Vec::new(),
             max_body: 1024,
             timeouts: Timeouts::default(),
+            sse: false,
         }
     }
 
@@ -145,8 +148,9 @@ impl Setup {
             headers: headers.collect(),
             max_body: self.max_body,
         };
-        let mut router: Router =
-            Proxy::new(options, BackendClient::new(self.timeouts).unwrap()).into_router();
+        let client = BackendClient::new(self.timeouts).unwrap();
+        let proxy = if self.sse { Proxy::sse(options, client) } else { Proxy::new(options, client) };
+        let mut router: Router = proxy.into_router();
         if let Some(caller) = self.caller {
             router = router.layer(axum::Extension(caller));
         }

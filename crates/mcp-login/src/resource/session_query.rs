@@ -27,6 +27,12 @@ pub struct SessionBinding {
 }
 
 impl SessionBinding {
+    /// The binding of this user, for requests that no layer has seen: in tests.
+    #[must_use]
+    pub const fn new(key: SessionKey, resource: String, user: String) -> Self {
+        Self { key, resource, user }
+    }
+
     /// The session, to be named by this user: letters, digits, `-`, `_` and one `.`. Whoever has it can read the session.
     #[must_use]
     pub fn seal(&self, session: &str) -> String {
@@ -68,8 +74,7 @@ impl Protection {
             log_failure(&error);
             unavailable()
         })?;
-        let (resource, user) = (self.resource.clone(), caller.subject().to_owned());
-        let binding = SessionBinding { key: key.clone(), resource, user };
+        let binding = SessionBinding::new(key.clone(), self.resource.clone(), caller.subject().to_owned());
         let query = request.uri().query().and_then(|query| query.split_once('='));
         if let Some((_, sealed)) = query.filter(|(name, _)| name == parameter && self.is_own_path(request)) {
             let Some(session) = binding.open(sealed) else {

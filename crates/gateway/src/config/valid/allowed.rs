@@ -64,7 +64,7 @@ fn origin(written: &str) -> Result<String, String> {
     }
     let message = "not an origin: write \"https://app.example.com\", with its port if it has one and no path";
     let url: Url = written.parse().map_err(|_| message)?;
-    let origin = url.origin().ascii_serialization();
-    let is_one = matches!(url.scheme(), "http" | "https") && written.trim_end_matches('/') == origin;
-    if is_one { Ok(origin) } else { Err(message.to_owned()) }
+    let is_alone = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let is_one = matches!(url.scheme(), "http" | "https") && is_alone && !written.contains(['@', '*']);
+    if is_one { Ok(url.origin().ascii_serialization()) } else { Err(message.to_owned()) }
 }

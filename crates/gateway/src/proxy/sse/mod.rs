@@ -28,9 +28,6 @@ use first_event::Head;
 /// The parameter in which the client is told its session, as most servers call it: clients look for it in the address.
 pub const SESSION_QUERY: &str = "sessionId";
 
-/// How long the first event is waited for: servers send it at once.
-const FIRST_EVENT_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// What one mount needs to pass streams and messages.
 #[derive(Debug)]
 pub(super) struct Sse {
@@ -38,12 +35,15 @@ pub(super) struct Sse {
     /// Where the stream is.
     backend: Url,
     mount: String,
+    /// How long the first event is waited for.
+    first_event: Duration,
 }
 
 impl Sse {
     pub(super) fn new(options: ProxyOptions, client: BackendClient) -> Self {
         let (backend, mount) = (options.backend.clone(), options.mount.clone());
-        Self { forward: Forward::new(options, client), backend, mount }
+        let first_event = client.first_event();
+        Self { forward: Forward::new(options, client), backend, mount, first_event }
     }
 
     /// Where this mount leads, for the log.
@@ -87,7 +87,7 @@ impl Sse {
         let (parts, mut body) = answer.into_parts();
         let endpoint = Endpoint { backend: &self.backend, mount: &self.mount, binding: &binding };
         // Before the answer begins: a client that is told of a fault need not try again and again.
-        let begin = tokio::time::timeout(FIRST_EVENT_TIMEOUT, begin(&mut body, &endpoint)).await;
+        let begin = tokio::time::timeout(self.first_event, begin(&mut body, &endpoint)).await;
         let begin = begin.map_err(|_| ProxyError::ResponseTimeout)?;
         let begin = begin.map_err(|fault| bad_stream(&fault))?;
         let rest = body.into_data_stream();
