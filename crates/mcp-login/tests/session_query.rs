@@ -26,7 +26,7 @@ async fn bound(request: Request) -> Answer {
     let again = binding.zip(sealed.as_ref()).and_then(|(binding, sealed)| binding.open(sealed));
     let opened = request.extensions().get::<OpenedSession>().map(|opened| opened.0.clone());
     // As a backend would that opens sessions by a header.
-    let header = [("mcp-session-id", "L21lc3NhZ2Vz")];
+    let header = [("mcp-session-id", SESSION)];
     (header, Json(json!({"sealed": sealed, "again": again, "opened": opened}))).into_response()
 }
 
@@ -104,11 +104,15 @@ async fn a_session_of_a_header_is_none_of_a_query() {
     let server = start().await;
     let ada = token(&server, "ada", "/old").await;
     let answer = send(&server, &ada, "/old", LIST).await;
-    let header = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
-    assert_eq!(send(&server, &ada, &format!("/old?s={header}"), LIST).await.status(), 404);
+    let (id, tag) = answer.headers()["mcp-session-id"].to_str().unwrap().rsplit_once('.').unwrap();
+    assert_eq!(id, SESSION);
     let query = sealed(&server, &ada, "/old").await;
+    let (session, query_tag) = query.split_once('.').unwrap();
+    assert_eq!(send(&server, &ada, &format!("/old?s={session}.{tag}"), LIST).await.status(), 404);
     let request = reqwest::Client::new().post(format!("{}/old", server.url)).bearer_auth(&ada).body(LIST);
-    let request = request.header("content-type", "application/json").header("mcp-session-id", query);
+    let request = request
+        .header("content-type", "application/json")
+        .header("mcp-session-id", format!("{SESSION}.{query_tag}"));
     assert_eq!(request.send().await.unwrap().status(), 404);
 }
 

@@ -202,7 +202,7 @@ impl IntoResponse for ProxyError {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(DEFAULT_RETRY.as_secs()));
             }
             Self::StreamOnly => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
             }
             Self::MethodNotAllowed => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"));

@@ -57,8 +57,9 @@ impl Sse {
             return Err(ProxyError::NothingBelow.into());
         }
         match *asked.method() {
-            Method::GET | Method::HEAD => self.stream(asked, id).await,
+            Method::GET => self.stream(asked, id).await,
             Method::POST => self.message(asked, id).await,
+            // Also HEAD: servers take it for GET and never end the answer, and the connection would be used again.
             _ => Err(ProxyError::StreamOnly.into()),
         }
     }
@@ -74,9 +75,8 @@ impl Sse {
         // What is compressed could not be read.
         asked.headers_mut().remove(ACCEPT_ENCODING);
         let target = on_origin_of(&self.backend, self.backend.path()).ok_or(ProxyError::BadPath)?;
-        let is_head = asked.method() == Method::HEAD;
         let mut answer = self.forward.pass_to(target, asked, id).await?;
-        if is_head || answer.status() != StatusCode::OK || !is_event_stream(answer.headers()) {
+        if answer.status() != StatusCode::OK || !is_event_stream(answer.headers()) {
             return Ok(answer);
         }
         if answer.headers().contains_key(CONTENT_ENCODING) {
