@@ -8,7 +8,10 @@ import { SSEServerTransport } from '@modelcontextprotocol/sdk/server/sse.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { CallToolRequestSchema, ElicitResultSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { createMcpHandler, McpServer } from '@modelcontextprotocol/server';
-import { within } from './http.js';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { request, within } from './http.js';
+import { freePort, ready, start } from './process.js';
 
 /** A server on a free port whose requests are kept: `{ method, url, headers, wrote, closed, res }`. */
 async function kept(answer) {
@@ -170,4 +173,13 @@ export async function startSse() {
     return mcp.connect(transport);
   });
   return { ...server, url: `${server.origin}/sse` };
+}
+
+/** The same pair of the Python SDK, in a process of its own. */
+export async function startPythonSse() {
+  const [cwd, port] = [fileURLToPath(new URL('..', import.meta.url)), await freePort()];
+  const server = start(path.join(cwd, '.venv/bin/python'), ['server_python.py', String(port)], { cwd });
+  const url = `http://127.0.0.1:${port}/sse`;
+  await ready(server, 'the Python server', () => request('DELETE', url, { timeout: 2000 }).then(() => true, () => false));
+  return { url, stop: () => server.stop({ signal: 'SIGKILL' }) };
 }

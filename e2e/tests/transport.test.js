@@ -6,6 +6,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitRequestSchema, ToolListChangedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
+import { PythonClient } from '../lib/client_python.js';
 import { Sdk1Client } from '../lib/client_sdk1.js';
 import { startGateway } from '../lib/gateway.js';
 import { open, request, within } from '../lib/http.js';
@@ -13,7 +14,7 @@ import { call, OAuthClient } from '../lib/oauth.js';
 import { Person } from '../lib/person.js';
 import { frames } from '../lib/sse.js';
 import { freePort } from '../lib/process.js';
-import { startSse, startStateless, startStreamable } from '../lib/transports.js';
+import { startPythonSse, startSse, startStateless, startStreamable } from '../lib/transports.js';
 import { startUpstream, USERS } from '../lib/upstream.js';
 import { together, use } from '../lib/world.js';
 
@@ -25,6 +26,7 @@ const w = use(() => together(async (add) => {
   const streamable = await add(startStreamable());
   const stateless = await add(startStateless());
   const sse = await add(startSse());
+  const python = await add(startPythonSse());
   const old = (path, at) => ({ path, backend: `${sse.origin}${at}`, transport: 'sse', tool_scopes: WRITE });
   const gateway = await add(startGateway({
     port,
@@ -33,6 +35,7 @@ const w = use(() => together(async (add) => {
       { path: '/mcp', backend: streamable.url },
       { path: '/stateless', backend: stateless.url },
       old('/old', '/sse'), old('/absolute', '/absolute'), old('/foreign', '/foreign'),
+      { path: '/python', backend: python.url, transport: 'sse' },
     ],
     name: 'transport',
   }));
@@ -352,6 +355,21 @@ describe('HTTP+SSE, 2024-11-05', () => {
     assert.equal(posted.headers.authorization, undefined);
     await host.close();
     assert.equal((await within(5000, 'the end of the stream at the backend', stream.closed)).whole, false);
+  });
+
+  test('so does the Python SDK, and its server', async (t) => {
+    const visit = (url, until) => new Person({ user: 'alan' }).visit(url, until);
+    for (const path of ['/old', '/python']) {
+      const client = new PythonClient({ mcpUrl: `${w.gateway.url}${path}`, visit, transport: 'sse' });
+      t.after(() => client.close());
+      await client.connect();
+      assert.equal(client.logins, 1);
+      assert.equal(await client.call('whoami'), USERS.alan.sub, path);
+    }
+    const other = new SseHost({ mcpUrl: `${w.gateway.url}/python`, visit });
+    t.after(() => other.close());
+    await other.connect();
+    assert.equal(await other.call('whoami'), USERS.alan.sub);
   });
 
   test('two clients of the SDK at once have answers of their own', async () => {
