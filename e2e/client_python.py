@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.client import Client
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
@@ -46,7 +47,8 @@ def say(message):
 
 
 class Host:
-    def __init__(self, url, redirect_uri, lines):
+    def __init__(self, url, redirect_uri, transport, lines):
+        self.transport = transport
         self.url = url
         self.lines = lines
         self.memory = Memory()
@@ -73,10 +75,12 @@ class Host:
         )
 
     async def connect(self, _message):
-        http = await self.stack.enter_async_context(httpx2.AsyncClient(auth=self.auth, timeout=30))
-        self.client = await self.stack.enter_async_context(
-            Client(streamable_http_client(self.url, http_client=http))
-        )
+        if self.transport == "sse":
+            transport = sse_client(self.url, auth=self.auth, timeout=30)
+        else:
+            http = await self.stack.enter_async_context(httpx2.AsyncClient(auth=self.auth, timeout=30))
+            transport = streamable_http_client(self.url, http_client=http)
+        self.client = await self.stack.enter_async_context(Client(transport))
         return "connected"
 
     async def tools(self, _message):
@@ -114,7 +118,7 @@ async def read_lines(queue):
 async def main():
     lines = asyncio.Queue()
     reader = asyncio.create_task(read_lines(lines))
-    host = Host(sys.argv[1], sys.argv[2], lines)
+    host = Host(*sys.argv[1:4], lines)
     operations = {name: getattr(host, name) for name in ("connect", "tools", "call", "expire", "tokens")}
     while True:
         message = await lines.get()

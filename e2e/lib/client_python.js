@@ -11,12 +11,13 @@ const E2E = fileURLToPath(new URL('..', import.meta.url));
 export class PythonClient {
   static title = 'Python SDK 2.3';
 
-  constructor({ mcpUrl, redirectUri = 'http://localhost:47812/callback', visit }) {
-    Object.assign(this, { mcpUrl, redirectUri, visit, logins: 0, codes: [], waiting: [], inbox: [], known: { issued: [] } });
+  /** `transport` is `sse` for servers of HTTP+SSE. */
+  constructor({ mcpUrl, redirectUri = 'http://localhost:47812/callback', visit, transport = 'streamable-http' }) {
+    Object.assign(this, { mcpUrl, redirectUri, visit, transport, logins: 0, codes: [], waiting: [], inbox: [], known: { issued: [] } });
   }
 
   #boot() {
-    this.process = start(path.join(E2E, '.venv/bin/python'), ['client_python.py', this.mcpUrl, this.redirectUri], { cwd: E2E, stdin: 'pipe' });
+    this.process = start(path.join(E2E, '.venv/bin/python'), ['client_python.py', this.mcpUrl, this.redirectUri, this.transport], { cwd: E2E, stdin: 'pipe' });
     this.process.child.stdin.on('error', () => {}); // the process is gone: `op` reports it
     const lines = readline.createInterface({ input: this.process.child.stdout });
     lines.on('line', (line) => {

@@ -36,3 +36,42 @@ export function events(stream, ms = 5000) {
     },
   };
 }
+
+/** All fields of each event, `{ event, id, retry, data }`, and the text as it came; `next()` waits as above. */
+export function frames(stream, ms = 5000) {
+  const blocks = [];
+  let [text, all, ended, wake] = ['', '', false, () => {}];
+  stream.setEncoding('utf8');
+  stream.on('data', (chunk) => {
+    all += chunk;
+    text += chunk;
+    const parts = text.split(/\r?\n\r?\n/);
+    text = parts.pop();
+    blocks.push(...parts);
+    wake();
+  });
+  for (const end of ['end', 'close', 'error']) {
+    stream.on(end, () => {
+      ended = true;
+      wake();
+    });
+  }
+  const wait = () => within(ms, 'the next event', new Promise((resolve) => { wake = resolve; }));
+  const fields = (block) => Object.fromEntries(block.split(/\r?\n/).filter((line) => !line.startsWith(':')).map((line) => {
+    const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line);
+    return [name, value];
+  }));
+  return {
+    text: () => all,
+    async next() {
+      while (blocks.length === 0 && !ended) await wait();
+      const block = blocks.shift();
+      return block === undefined ? undefined : fields(block);
+    },
+    /** Waits for the end, and gives all of it. */
+    async rest() {
+      while (!ended) await wait();
+      return all;
+    },
+  };
+}

@@ -8,7 +8,7 @@ import { Person } from '../lib/person.js';
 import { useWorld } from '../lib/world.js';
 
 describe('many requests of one address', () => {
-  const w = useWorld({ name: 'abuse-limits', top: 'client_address_header = "X-Forwarded-For"' });
+  const w = useWorld({ name: 'abuse-limits', top: 'client_address_header = "X-Forwarded-For"\nallowed_origins = ["https://inspector.example"]' });
   let client, tokens;
   before(async () => {
     client = new OAuthClient(w.gateway.url);

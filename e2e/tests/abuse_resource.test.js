@@ -159,6 +159,26 @@ describe('registration, resource and the rest', () => {
         if (refused.status === 401) checkChallenge(refused);
         else assert.ok([400, 403, 421].includes(refused.status), `${refused.status}`);
       }]),
+    ...[{ host: 'evil.example' }, { origin: 'https://evil.example' }, { origin: 'null' }].map((headers) => [61, `${JSON.stringify(headers)} gets nothing of a server on this computer`, async () => {
+      const before_ = w.backend.requests.length;
+      for (const token of [undefined, tokens.access_token]) {
+        for (const url of [`${w.gateway.url}/lazy`, w.mcpUrl]) {
+          const refused = await request('POST', url, { json: LIST, headers: { ...bearer(token), ...headers } });
+          assert.equal(refused.status, 403, refused.text);
+          assert.match(refused.json.error_description, /allowed_(hosts|origins)/);
+          assert.equal(refused.headers['access-control-allow-origin'], undefined);
+        }
+      }
+      const preflight = { ...headers, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' };
+      assert.equal((await request('OPTIONS', w.mcpUrl, { headers: { origin: 'http://evil.example', ...preflight } })).status, 403);
+      assert.equal(w.backend.requests.length, before_, 'nothing reached the backend');
+    }]),
+    [61, 'a page of this computer may ask', async () => {
+      for (const headers of [{ origin: 'http://localhost:6274' }, { origin: w.gateway.url }, { host: 'localhost:1' }]) {
+        const answer = await request('POST', `${w.gateway.url}/lazy`, { json: LIST, headers: { ...bearer(), ...headers } });
+        assert.equal(answer.status, 200, JSON.stringify(headers));
+      }
+    }],
     [62, 'revoking the refresh token ends the login', async () => {
       const { tokens: mine } = await client.login(person);
       assert.equal((await client.mcp(mine.access_token)).status, 200);

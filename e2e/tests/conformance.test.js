@@ -1,4 +1,5 @@
-// The official conformance suite of MCP, its part for authorization servers, against the built binary.
+// The official conformance suite of MCP against the built binary: its part for authorization servers, and what it asks of
+// servers on the person's own computer.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -21,6 +22,9 @@ const SCENARIOS = {
   'authorization-server-metadata-endpoint': ['authorization-server-metadata', 'authorization-server-metadata-cimd'],
   'authorization-code-grant': ['authorization-code-grant'],
 };
+
+/** What it has to have checked of a server whose discovery is public. */
+const REBINDING = { 'dns-rebinding-protection': ['localhost-host-rebinding-rejected', 'localhost-host-valid-accepted'] };
 
 /** The suite wants Node 22: the pinned one, or where none is packaged (not Linux), the one that runs this. */
 function node() {
@@ -67,13 +71,28 @@ describe(`the conformance suite ${version}`, () => {
   }
 });
 
+describe(`the conformance suite ${version} as a web page`, () => {
+  const w = useWorld({ name: 'conformance-lazy', auth: 'lazy' });
+
+  test('every check of DNS rebinding', async (t) => {
+    const out = await mkdtemp(path.join(tmpdir(), 'mcp-login-conformance-'));
+    t.after(() => rm(out, { recursive: true, force: true }));
+    const [scenario] = Object.keys(REBINDING);
+    const suite = start(node(), [SUITE, 'server', '--url', w.mcpUrl, '--scenario', scenario, '--output-dir', out], { cwd: out });
+    t.after(() => suite.stop());
+    const { code } = await within(30_000, 'the end of the suite', suite.exited);
+    assert.deepEqual(await results(out, REBINDING), REBINDING, suite.output.stdout);
+    assert.equal(code, 0, suite.output.stdout);
+  });
+});
+
 /** The checks of each scenario by their ID. Anything but a success is a failure here: warnings and skips, too. */
-async function results(out) {
+async function results(out, scenarios = SCENARIOS) {
   const found = {};
   for (const folder of await readdir(out)) {
     const checks = JSON.parse(await readFile(path.join(out, folder, 'checks.json'), 'utf8'));
     for (const check of checks) assert.equal(check.status, 'SUCCESS', JSON.stringify(check, null, 2));
-    const scenario = Object.keys(SCENARIOS).find((name) => folder.includes(name));
+    const scenario = Object.keys(scenarios).find((name) => folder.includes(name));
     found[scenario ?? folder] = checks.map((check) => check.id);
   }
   return found;

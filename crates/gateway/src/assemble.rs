@@ -6,7 +6,8 @@ use mcp_login::settings::StaticClient;
 use mcp_login::upstream::{self, TrustedIssuer, Upstream};
 use mcp_login::{Access, AuthServer, Resource, Store};
 
-use crate::config::valid::{Auth, Config, McpConfig, StaticClientConfig, UpstreamConfig};
+use crate::config::valid::{Auth, Config, McpConfig, StaticClientConfig, Transport, UpstreamConfig};
+use crate::proxy::SESSION_QUERY;
 
 /// The authorization server that the configuration asks for.
 pub async fn auth_server(config: &Config) -> anyhow::Result<AuthServer> {
@@ -95,6 +96,9 @@ fn resource(mcp: &McpConfig) -> Resource {
     }
     for (scope, description) in &mcp.scope_descriptions {
         resource = resource.scope_description(scope, description);
+    }
+    if mcp.transport == Transport::Sse {
+        resource = resource.session_query(SESSION_QUERY);
     }
     if let Some(name) = &mcp.upstream {
         resource = resource.upstream(name);

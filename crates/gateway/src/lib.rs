@@ -10,4 +10,5 @@ pub mod config;
 pub mod demo;
 pub mod log;
 pub mod proxy;
+pub mod rebinding;
 pub mod serve;

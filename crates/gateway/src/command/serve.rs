@@ -1,8 +1,11 @@
 //! `serve`: the gateway.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -15,8 +18,9 @@ use tokio::net::TcpListener;
 use super::Source;
 use crate::assemble::auth_server;
 use crate::cli::{ConfigArgs, Failure};
-use crate::config::valid::{Backend, CommandConfig, Config, McpConfig, PublicUrl};
+use crate::config::valid::{Backend, CommandConfig, Config, McpConfig, PublicUrl, Transport};
 use crate::proxy::{BackendClient, DEFAULT_MAX_BODY, Proxy, ProxyOptions, StdioOptions, Timeouts};
+use crate::rebinding::{check_host, check_origin};
 use crate::serve::{Limits, serve, shutdown_on_signals};
 
 /// `serve`
@@ -66,14 +70,19 @@ pub async fn application(config: &Config) -> anyhow::Result<Application> {
     {
         tracing::warn!(%error, "calls that need an assertion are 503 until the store is back");
     }
-    let mut app = auth.router().merge(health(&auth));
+    let hosts = from_fn_with_state(Arc::new(config.allowed_hosts.clone()), check_host);
+    let origins = from_fn_with_state(Arc::new(config.allowed_origins.clone()), check_origin);
+    let mut app = auth.router();
     let mut proxies = Vec::new();
     for mcp in &config.mcp {
         let assertion = mcp.assertion.clone().map(|audience| (auth.assertions(), audience));
         let proxy = proxy(&config.public_url, mcp, assertion, &client)?;
         proxies.push(proxy.clone());
-        app = app.merge(proxy.into_router().route_layer(auth.protect(mcp.path.as_str())?));
+        let protected = proxy.into_router().route_layer(auth.protect(mcp.path.as_str())?);
+        app = app.merge(protected.route_layer(origins.clone()));
     }
+    // Probes ask by any name.
+    let app = app.route_layer(hosts).merge(health(&auth));
     Ok(Application { router: app.fallback(not_found), proxies })
 }
 
@@ -119,5 +128,8 @@ fn proxy(
         max_body: DEFAULT_MAX_BODY,
         assertion,
     };
-    Ok(Proxy::new(options, client.clone()))
+    Ok(match mcp.transport {
+        Transport::StreamableHttp => Proxy::new(options, client.clone()),
+        Transport::Sse => Proxy::sse(options, client.clone()),
+    })
 }

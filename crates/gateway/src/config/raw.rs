@@ -16,6 +16,8 @@ pub struct Config {
     pub listen: Option<String>,
     pub admin_listen: Option<String>,
     pub client_address_header: Option<String>,
+    pub allowed_hosts: Option<Vec<String>>,
+    pub allowed_origins: Option<Vec<String>>,
     pub store: Option<Store>,
     pub upstream: Option<Upstream>,
     pub upstreams: BTreeMap<String, Upstream>,
@@ -181,6 +183,7 @@ pub struct Tokens {
 pub struct Mcp {
     pub path: Option<String>,
     pub backend: Option<String>,
+    pub transport: Option<String>,
     pub command: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
     pub inherit_env: Option<Vec<String>>,

@@ -50,6 +50,8 @@ pub(super) static ROOT: &[Key] = &[
     key("listen", Kind::Text),
     key("admin_listen", Kind::Text),
     key("client_address_header", Kind::Text),
+    key("allowed_hosts", Kind::Texts),
+    key("allowed_origins", Kind::Texts),
     key("store", Kind::Section(STORE)),
     key("upstream", Kind::Section(UPSTREAM)),
     key("upstreams", Kind::SectionByName(UPSTREAM)),
@@ -154,6 +156,7 @@ static TOKENS: &[Key] = &[
 static MCP: &[Key] = &[
     key("path", Kind::Text),
     key("backend", Kind::Text),
+    key("transport", Kind::Text),
     key("command", Kind::Texts),
     key("env", Kind::TextByName),
     key("inherit_env", Kind::Texts),

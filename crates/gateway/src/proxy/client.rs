@@ -30,6 +30,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the last of the request's body until the head of the answer.
     pub response: Duration,
+    /// From the head of a stream of HTTP+SSE until its first event: servers send it at once.
+    pub first_event: Duration,
     /// Until the client sends more of the request's body.
     pub body_idle: Duration,
     /// Until the client has sent all of it.
@@ -41,6 +43,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             response: Duration::from_secs(300),
+            first_event: Duration::from_secs(30),
             body_idle: Duration::from_secs(30),
             body: Duration::from_secs(600),
         }
@@ -81,6 +84,11 @@ impl BackendClient {
     /// The bounds of a request's body, whose length may be this.
     pub(super) const fn bounds(&self, length: u64) -> Bounds {
         Bounds { length, idle: self.timeouts.body_idle, whole: self.timeouts.body }
+    }
+
+    /// How long the first event of a stream is waited for.
+    pub(super) const fn first_event(&self) -> Duration {
+        self.timeouts.first_event
     }
 
     /// Comes back when the backend has had its time. A body that does not arrive is not its fault.

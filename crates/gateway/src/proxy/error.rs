@@ -19,6 +19,17 @@ pub enum ProxyError {
     /// 405: TRACE would show the client the headers that the gateway added.
     #[error("this method is not passed on")]
     MethodNotAllowed,
+    /// 405 from a server of the HTTP+SSE transport. Clients that speak both take it for a reason to open the stream (MCP
+    /// 2025-11-25, "Backwards Compatibility").
+    #[error(
+        "this MCP server speaks the HTTP+SSE transport: open its stream with GET, and post to the address that its `endpoint` event names"
+    )]
+    StreamOnly,
+    /// 404 from a server of the HTTP+SSE transport, which is its stream and nothing else.
+    #[error(
+        "this MCP server has nothing below its path, and no query but the one that its `endpoint` event names"
+    )]
+    NothingBelow,
     /// 413
     #[error("the request body is longer than {limit} bytes")]
     BodyTooLarge {
@@ -64,6 +75,11 @@ pub enum ProxyError {
         "the MCP server behind this gateway broke off or did not answer in HTTP; its operator finds the reason in its log"
     )]
     BackendBroke,
+    /// 502: `transport = "sse"` of a server that speaks otherwise.
+    #[error(
+        "the MCP server behind this gateway does not begin its stream as HTTP+SSE has it; its operator finds the reason in the gateway's log"
+    )]
+    BadStream,
     /// 502: it answered 401. Clients would take that for a reason to log in here again, which would not help.
     #[error(
         "the MCP server behind this gateway did not accept what the gateway sent it; its operator should look at mcp.headers and mcp.assertion_audience"
@@ -120,9 +136,9 @@ impl ProxyError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::BadPath | Self::BodyBroken | Self::BadMessage(_) => StatusCode::BAD_REQUEST,
-            Self::SessionEnded => StatusCode::NOT_FOUND,
+            Self::SessionEnded | Self::NothingBelow => StatusCode::NOT_FOUND,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed | Self::StreamOnly => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
             Self::SubjectNotPassed | Self::NoUpstreamAccount | Self::AssertionTooLong => {
@@ -132,9 +148,11 @@ impl ProxyError {
             | Self::UpstreamTokenRenewed
             | Self::AssertionUnavailable
             | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BackendUnreachable | Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::BackendUnreachable
+            | Self::BackendBroke
+            | Self::BadStream
+            | Self::BackendRefused
+            | Self::ProcessEnded => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -155,6 +173,8 @@ impl ProxyError {
         match self {
             Self::BadPath
             | Self::MethodNotAllowed
+            | Self::StreamOnly
+            | Self::NothingBelow
             | Self::BodyTooLarge { .. }
             | Self::BodyBroken
             | Self::BodyStalled
@@ -162,7 +182,9 @@ impl ProxyError {
             | Self::SessionEnded => "invalid_request",
             Self::LoginNeeded => "invalid_token",
             Self::SubjectNotPassed | Self::NoUpstreamAccount | Self::AssertionTooLong => "access_denied",
-            Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => "server_error",
+            Self::BackendBroke | Self::BadStream | Self::BackendRefused | Self::ProcessEnded => {
+                "server_error"
+            }
             Self::UpstreamUnavailable { .. }
             | Self::UpstreamTokenRenewed
             | Self::AssertionUnavailable
@@ -210,6 +232,9 @@ impl IntoResponse for ProxyError {
             }
             Self::Busy | Self::AssertionUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(DEFAULT_RETRY.as_secs()));
+            }
+            Self::StreamOnly => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
             }
             Self::MethodNotAllowed => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS"));

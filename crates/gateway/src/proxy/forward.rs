@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use mcp_login::core::Secret;
 use mcp_login::resource::{Assertions, Caller, MaybeCaller};
@@ -53,8 +53,19 @@ impl Forward {
         if matches!(*asked.method(), Method::CONNECT | Method::TRACE) {
             return Err(ProxyError::MethodNotAllowed.into());
         }
+        let target = self.target.of(asked.uri()).map_err(|_| ProxyError::BadPath)?;
+        self.pass_to(target, asked, id).await
+    }
+
+    /// To this address of the backend.
+    pub(super) async fn pass_to(
+        &self,
+        target: Uri,
+        asked: Request<Body>,
+        id: &RequestId,
+    ) -> Result<Response<Body>, Failure> {
         let upload = Upload::new();
-        let (request, passed) = self.request(asked, id, &upload).await?;
+        let (request, passed) = self.request(target, asked, id, &upload).await?;
         let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
         let answer = match self.client.send(request, &upload).await {
             Err(_) if upload.is_exceeded() => return Err(too_large.into()),
@@ -78,12 +89,12 @@ impl Forward {
     /// The request that the backend gets: a new one, with what is known to be right of the old one.
     async fn request(
         &self,
+        target: Uri,
         asked: Request<Body>,
         id: &RequestId,
         upload: &Upload,
     ) -> Result<(Request<Passing<Body>>, Option<Passed>), ProxyError> {
         let (parts, body) = asked.into_parts();
-        let target = self.target.of(&parts.uri).map_err(|_| ProxyError::BadPath)?;
         if body.size_hint().lower() > self.max_body || announced(&parts.headers) > self.max_body {
             return Err(ProxyError::BodyTooLarge { limit: self.max_body });
         }

@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod forward;
 mod headers;
+mod sse;
 mod stdio;
 mod target;
 mod template;
@@ -29,11 +30,13 @@ use url::Url;
 pub use client::{BackendClient, Timeouts};
 pub use error::ProxyError;
 pub use headers::{check_configured_name, same_name};
+pub use sse::SESSION_QUERY;
 pub use stdio::{Launch, Limits as ProcessLimits, StdioOptions};
 pub use template::{Template, Values};
 
 use error::Failure;
 use forward::Forward;
+use sse::Sse;
 use stdio::Stdio;
 
 /// The largest request body unless set otherwise: 32 MiB.
@@ -96,6 +99,8 @@ pub struct Proxy {
 enum Backend {
     /// A server at an address.
     Http(Arc<Forward>),
+    /// A server of the HTTP+SSE transport.
+    Sse(Arc<Sse>),
     /// Processes of our own.
     Stdio(Arc<Stdio>),
 }
@@ -104,6 +109,7 @@ impl Backend {
     async fn pass(&self, request: Request<Body>, id: &RequestId) -> Result<Response, Failure> {
         match self {
             Self::Http(forward) => forward.pass(request, id).await,
+            Self::Sse(sse) => sse.pass(request, id).await,
             Self::Stdio(stdio) => stdio.pass(request).await,
         }
     }
@@ -112,6 +118,7 @@ impl Backend {
     fn name(&self) -> &str {
         match self {
             Self::Http(forward) => forward.origin(),
+            Self::Sse(sse) => sse.origin(),
             Self::Stdio(stdio) => stdio.program(),
         }
     }
@@ -123,6 +130,14 @@ impl Proxy {
     pub fn new(options: ProxyOptions, client: BackendClient) -> Self {
         let mount = options.mount.as_str().into();
         Self { backend: Backend::Http(Arc::new(Forward::new(options, client))), mount }
+    }
+
+    /// The way to a server of the HTTP+SSE transport (MCP 2024-11-05): `backend` is the address of its stream. The protection
+    /// in front has to open sessions that [`SESSION_QUERY`] names.
+    #[must_use]
+    pub fn sse(options: ProxyOptions, client: BackendClient) -> Self {
+        let mount = options.mount.as_str().into();
+        Self { backend: Backend::Sse(Arc::new(Sse::new(options, client))), mount }
     }
 
     /// The way to a program that speaks MCP on its standard input and output.

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod access;
+mod allowed;
 mod assertion;
 mod command;
 mod static_clients;
 mod store;
+mod transport;
 mod trusted_issuers;
 
 use std::path::Path;

@@ -116,6 +116,8 @@ pub struct Setup {
     pub max_body: u64,
     pub timeouts: Timeouts,
     pub assertion: Option<(Assertions, String)>,
+    /// Whether the backend is a server of HTTP+SSE.
+    pub sse: bool,
 }
 
 impl Setup {
@@ -127,6 +129,7 @@ impl Setup {
             max_body: 1024,
             timeouts: Timeouts::default(),
             assertion: None,
+            sse: false,
         }
     }
 
@@ -148,8 +151,9 @@ impl Setup {
             max_body: self.max_body,
             assertion: self.assertion,
         };
-        let mut router: Router =
-            Proxy::new(options, BackendClient::new(self.timeouts).unwrap()).into_router();
+        let client = BackendClient::new(self.timeouts).unwrap();
+        let proxy = if self.sse { Proxy::sse(options, client) } else { Proxy::new(options, client) };
+        let mut router: Router = proxy.into_router();
         if let Some(caller) = self.caller {
             router = router.layer(axum::Extension(caller));
         }

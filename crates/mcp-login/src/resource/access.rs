@@ -38,6 +38,7 @@ pub struct Resource {
     pub(crate) upstream: Option<String>,
     pub(crate) challenge: ChallengeForm,
     pub(crate) hides_tools: bool,
+    pub(crate) session_query: Option<String>,
     public_methods: Vec<String>,
     public_tools: Vec<String>,
     tool_scopes: Vec<(String, Vec<String>)>,
@@ -58,6 +59,7 @@ impl Resource {
             upstream: None,
             challenge: ChallengeForm::Http,
             hides_tools: false,
+            session_query: None,
             public_methods: DEFAULT_PUBLIC_METHODS.map(str::to_owned).to_vec(),
             public_tools: Vec::new(),
             tool_scopes: Vec::new(),
@@ -84,6 +86,16 @@ impl Resource {
     #[must_use]
     pub const fn hide_tools(mut self, hide: bool) -> Self {
         self.hides_tools = hide;
+        self
+    }
+
+    /// The query parameter in which users' requests name a session that [`SessionBinding::seal`](super::SessionBinding::seal)
+    /// has sealed: for servers of the HTTP+SSE transport of MCP 2024-11-05. The layer opens it
+    /// ([`OpenedSession`](super::OpenedSession)), answers 404 where it is not the user's, and judges such a request as one
+    /// without a query.
+    #[must_use]
+    pub fn session_query(mut self, parameter: impl Into<String>) -> Self {
+        self.session_query = Some(parameter.into());
         self
     }
 

@@ -30,6 +30,7 @@ use super::body::{Repeated, is_plain_json, read_body};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
 use super::session::SessionError;
+use super::session_query::OpenedSession;
 use super::tools_list::{Listed, decorate};
 use super::verify::{Verifier, VerifyError};
 use crate::dpop::{DPOP, Proof};
@@ -64,6 +65,8 @@ pub(crate) struct Protection {
     pub(crate) form: ChallengeForm,
     /// Whether lists of tools leave out what the caller may not call.
     pub(crate) hides_tools: bool,
+    /// The query parameter that names a session, where one does.
+    pub(crate) session_query: Option<String>,
     /// Which clients read a refusal in a result, by their `User-Agent`, for [`ChallengeForm::Auto`].
     pub(crate) looks_into_results: fn(&str) -> bool,
 }
@@ -176,6 +179,7 @@ impl Protection {
         };
         match self.verifier.verify(token, proof.as_ref(), &self.resource).await {
             Ok(caller) => {
+                self.bind_session(request, &caller).await?;
                 self.check_scopes(request, &caller, scheme).await?;
                 request.extensions_mut().insert(MaybeCaller(Some(caller.clone())));
                 request.extensions_mut().insert(caller);
@@ -217,8 +221,10 @@ impl Protection {
     /// What a request needs beyond the baseline: every scope, unless it can only be read in one way.
     async fn needed_by(&self, request: &mut Request<Body>) -> Result<Scopes, Response> {
         let every = || Ok(self.tool_scopes.all().clone());
-        // What lies below the server's own path, or behind a query, may be anything: no message tells.
-        if !self.is_own_path(request) || request.uri().query().is_some() {
+        // What lies below the server's own path, or behind a query, may be anything: no message tells. The query that names
+        // a session says no more than that.
+        let names_session = request.extensions().get::<OpenedSession>().is_some();
+        if !self.is_own_path(request) || (request.uri().query().is_some() && !names_session) {
             return every();
         }
         match *request.method() {
@@ -305,7 +311,7 @@ impl Protection {
     }
 
     /// Whether a request is to the server's own URL, not to something below it.
-    fn is_own_path(&self, request: &Request<Body>) -> bool {
+    pub(super) fn is_own_path(&self, request: &Request<Body>) -> bool {
         let asked = asked_path(request);
         let own = Url::parse(&self.resource);
         own.is_ok_and(|own| own.path() == asked || asked.strip_suffix('/') == Some(own.path()))
@@ -448,7 +454,7 @@ fn scheme_of(headers: &HeaderMap) -> Scheme {
 }
 
 /// MCP, Streamable HTTP: on 404 a client opens a new session.
-fn no_session() -> Response {
+pub(super) fn no_session() -> Response {
     let description = "this session is not open for this user; initialize again";
     let body = Json(json!({"error": "invalid_request", "error_description": description}));
     (StatusCode::NOT_FOUND, body).into_response()

@@ -44,7 +44,7 @@ impl Sessions {
         Self { store, key: OnceCell::new() }
     }
 
-    async fn key(&self, now: Timestamp) -> Result<&SessionKey, StoreError> {
+    pub(super) async fn key(&self, now: Timestamp) -> Result<&SessionKey, StoreError> {
         self.key.get_or_try_init(|| self.store.session_key(now)).await
     }
 

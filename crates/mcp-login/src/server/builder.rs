@@ -346,6 +346,7 @@ fn protection(
         public: resource.public(),
         form: resource.challenge,
         hides_tools: resource.hides_tools,
+        session_query: resource.session_query.clone(),
         looks_into_results,
     }
 }

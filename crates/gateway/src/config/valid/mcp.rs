@@ -9,6 +9,7 @@ use mcp_login::core::mcp::{DEFAULT_PUBLIC_METHODS, ToolScopes};
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
 use super::command::{self, CommandConfig};
+use super::transport::{self, Transport};
 use super::upstream::one_of;
 use super::{assertion, check_http_url};
 use crate::config::fault::Faults;
@@ -98,6 +99,8 @@ pub struct McpConfig {
     pub path: McpPath,
     /// What answers.
     pub backend: Backend,
+    /// How, where that is at an address.
+    pub transport: Transport,
     /// Which requests need a user.
     pub auth: Auth,
     /// The baseline a token needs.
@@ -143,13 +146,14 @@ fn server<'a>(
     let backend = if raw.command.is_some() {
         command.map(Backend::Command)
     } else {
-        backend(raw.backend, &format!("{key}.backend"), faults).map(Backend::Url)
+        backend(raw.backend.clone(), &format!("{key}.backend"), faults).map(Backend::Url)
     };
     let words = [("required", false), ("lazy", true)];
-    let lazy = match raw.auth {
+    let lazy = match &raw.auth {
         None => Some(false),
-        written => one_of(written, &format!("{key}.auth"), &words, faults),
+        written => one_of(written.clone(), &format!("{key}.auth"), &words, faults),
     };
+    let transport = transport::judge(&raw, lazy, key, faults);
     let challenge = challenge(raw.challenge, lazy, key, faults);
     if lazy == Some(false) && (raw.public_methods.is_some() || !raw.public_tools.is_empty()) {
         faults.warn(key, "public_methods and public_tools do nothing with auth = \"required\"");
@@ -177,6 +181,7 @@ fn server<'a>(
     Some(McpConfig {
         path: path?,
         backend: backend?,
+        transport: transport?,
         auth: auth?,
         scopes: scopes?,
         tool_scopes,

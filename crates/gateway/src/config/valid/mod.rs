@@ -1,6 +1,7 @@
 //! The configuration in types that cannot be wrong.
 
 mod access;
+mod allowed;
 mod assertion;
 mod clients;
 mod command;
@@ -10,6 +11,7 @@ mod public_url;
 mod static_client;
 pub(super) mod store;
 mod tokens;
+mod transport;
 mod trusted_issuers;
 mod upstream;
 
@@ -26,12 +28,14 @@ pub use public_url::PublicUrl;
 pub use static_client::StaticClientConfig;
 pub use store::StoreConfig;
 pub use tokens::Lifetimes;
+pub use transport::Transport;
 pub use trusted_issuers::TrustedIssuer;
 pub use upstream::{ClientAuth, Pkce, UpstreamConfig};
 
 use super::fault::Faults;
 use super::secret::Places;
 use super::{check, raw, suggest};
+use crate::rebinding::{Hosts, Origins, is_loopback};
 
 /// What is judged against.
 #[derive(Debug)]
@@ -51,6 +55,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The header in which the proxy in front tells the client's address, for rate limits.
     pub client_address_header: Option<HeaderName>,
+    /// By whose name it may be asked.
+    pub allowed_hosts: Hosts,
+    /// Whose pages may call the MCP servers.
+    pub allowed_origins: Origins,
     /// Where grants are kept.
     pub store: StoreConfig,
     /// The services that users sign in to, by their name; that of `[upstream]` is empty.
@@ -76,6 +84,8 @@ impl Config {
             faults.not_yet("admin_listen", "leave it out; /healthz and /readyz are on the main listener");
         }
         let client_address_header = client_address_header(raw.client_address_header.as_deref(), faults);
+        let allowed_hosts = allowed::hosts(raw.allowed_hosts, public_url.as_ref(), faults);
+        let allowed_origins = allowed::origins(raw.allowed_origins, public_url.as_ref(), faults);
         let store = store::judge(raw.store.unwrap_or_default(), context, faults);
         if raw.upstream.is_none() && raw.upstreams.is_empty() {
             faults.missing("upstream", "the service people sign in to; write [upstream] with its provider");
@@ -108,6 +118,8 @@ impl Config {
             public_url: public_url?,
             listen: listen?,
             client_address_header,
+            allowed_hosts,
+            allowed_origins,
             store: store?,
             upstreams: upstreams?,
             access,
@@ -182,16 +194,6 @@ fn check_http_url(written: &str) -> Result<url::Url, &'static str> {
 fn authority(written: &str) -> &str {
     let rest = written.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
-}
-
-/// Whether the URL's host is this machine: the only place for plain http.
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// Adds a fault for every entry of a list that `check` refuses, and gives the accepted ones.

@@ -24,6 +24,7 @@ const LIFETIME: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 const TAG_LENGTH: usize = 16;
 
 /// Tags what belongs to somebody.
+#[derive(Clone)]
 pub struct SessionKey(hmac::Key);
 
 impl std::fmt::Debug for SessionKey {
