@@ -30,8 +30,9 @@ use super::body::{Repeated, is_plain_json, read_body};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
 use super::session::SessionError;
+use super::stream::{end_with_token, is_event_stream};
 use super::tools_list::{Listed, decorate};
-use super::verify::{Verifier, VerifyError};
+use super::verify::{Admitted, Verifier, VerifyError};
 use crate::dpop::{DPOP, Proof};
 use crate::telemetry::log_failure;
 
@@ -130,9 +131,10 @@ where
         Box::pin(async move {
             let scheme = scheme_of(request.headers());
             let mut request = request;
-            if let Err(refusal) = protection.admit(&mut request, scheme).await {
-                return Ok(settle(request, refusal).await);
-            }
+            let admitted = match protection.admit(&mut request, scheme).await {
+                Ok(admitted) => admitted,
+                Err(refusal) => return Ok(settle(request, refusal).await),
+            };
             let user = request.extensions().get::<Caller>().map(|caller| caller.subject().to_owned());
             if let Err(refusal) = protection.open_session(&mut request, user.as_deref(), scheme).await {
                 return Ok(settle(request, refusal).await);
@@ -141,23 +143,30 @@ where
                 Ok(listing) => listing,
                 Err(refusal) => return Ok(settle(request, refusal).await),
             };
+            let method = request.method().clone();
             let mut response = inner.call(request).await?.into_response();
             if let Some(listing) = listing {
                 let protection = Arc::clone(&protection);
                 response = decorate(response, move |tool| protection.listed(tool, &listing)).await;
             }
-            Ok(match response.extensions().get::<LoginNeeded>() {
+            let response = match response.extensions().get::<LoginNeeded>() {
                 None => protection.seal_session(response, user.as_deref()).await,
                 Some(LoginNeeded) if user.is_none() => protection.challenge.login_needed(scheme),
                 Some(LoginNeeded) => protection.challenge.invalid_token(scheme),
+            };
+            Ok(match admitted {
+                Some(admitted) if is_event_stream(response.headers()) => {
+                    end_with_token(response, &method, protection, admitted)
+                }
+                _ => response,
             })
         })
     }
 }
 
 impl Protection {
-    /// Puts the caller into the request, or refuses it.
-    async fn admit(&self, request: &mut Request<Body>, scheme: Scheme) -> Result<(), Response> {
+    /// Puts the caller into the request, or refuses it. `None` is nobody in particular.
+    async fn admit(&self, request: &mut Request<Body>, scheme: Scheme) -> Result<Option<Admitted>, Response> {
         // Whatever a layer in front has put there: only what is verified here counts.
         request.extensions_mut().remove::<Caller>();
         request.extensions_mut().remove::<MaybeCaller>();
@@ -172,14 +181,14 @@ impl Protection {
             // A bad token is never taken for none: the client believes that somebody is logged in.
             Authorization::Unusable => return Err(self.refuse_token("not one token", scheme)),
             // A proof without a token is the proof of nobody.
-            Authorization::Absent => return self.admit_anonymous(request, scheme).await,
+            Authorization::Absent => return self.admit_anonymous(request, scheme).await.map(|()| None),
         };
         match self.verifier.verify(token, proof.as_ref(), &self.resource).await {
-            Ok(caller) => {
+            Ok((caller, admitted)) => {
                 self.check_scopes(request, &caller, scheme).await?;
                 request.extensions_mut().insert(MaybeCaller(Some(caller.clone())));
                 request.extensions_mut().insert(caller);
-                Ok(())
+                Ok(Some(admitted))
             }
             Err(VerifyError::Invalid(reason)) => Err(self.refuse_token(reason, scheme)),
             Err(VerifyError::Proof(error)) => Err(self.refuse_proof(error)),

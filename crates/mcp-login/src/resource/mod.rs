@@ -7,6 +7,7 @@ mod caller;
 mod challenge;
 mod layer;
 mod session;
+mod stream;
 mod tools_list;
 mod upstream_token;
 mod verify;

@@ -8,6 +8,8 @@ use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
+use super::stream::is_event_stream;
+
 /// The longest list that is held, in bytes: the whole answer, or one event of it.
 const MAX_LIST: usize = 1024 * 1024;
 
@@ -27,7 +29,7 @@ pub(super) async fn decorate(
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let is_json = media_type.eq_ignore_ascii_case("application/json");
-    let is_stream = media_type.eq_ignore_ascii_case("text/event-stream");
+    let is_stream = is_event_stream(response.headers());
     if response.headers().contains_key(CONTENT_ENCODING) || !(is_json || is_stream) {
         return response;
     }
