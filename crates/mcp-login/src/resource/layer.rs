@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use mcp_login_core::bearer::Authorization;
 use mcp_login_core::dpop::{DpopError, ProvedRequest};
-use mcp_login_core::mcp::{PublicMethods, ToolScopes, call_id, is_tools_list};
+use mcp_login_core::mcp::{PublicMethods, Repeated, ToolScopes, call_id, is_tools_list};
 use mcp_login_core::scope::Scopes;
 use serde_json::{Value, json};
 use tower::{Layer, Service};
@@ -26,7 +26,7 @@ use tower_http::cors::{AllowHeaders, Any, Cors, CorsLayer};
 use url::Url;
 
 use super::access::ChallengeForm;
-use super::body::{Repeated, is_plain_json, read_body};
+use super::body::{is_plain_json, read_body, read_message, repeated};
 use super::caller::{Caller, MaybeCaller};
 use super::challenge::{Challenge, Scheme, unavailable};
 use super::session::SessionError;
@@ -241,8 +241,8 @@ impl Protection {
         if !is_plain_json(request.headers()) {
             return every();
         }
-        let Some(body) = read_body(request).await? else { return every() };
-        let Some(Repeated { method, name }) = Repeated::of(request.headers()) else { return every() };
+        let Some(body) = read_message(request).await? else { return every() };
+        let Ok(Repeated { method, name, .. }) = repeated(request.headers()) else { return every() };
         let needed = self.tool_scopes.needed_by_body(&body, self.public.as_ref(), method, name);
         *request.body_mut() = Body::from(body);
         Ok(needed)
@@ -350,7 +350,7 @@ impl Protection {
         if !may_be {
             return Ok(None);
         }
-        let Some(body) = read_body(request).await? else {
+        let Some(body) = read_message(request).await? else {
             return Err(StatusCode::BAD_REQUEST.into_response());
         };
         let is_list = is_tools_list(&body);
@@ -403,10 +403,10 @@ impl Protection {
         {
             return refuse("not a plain message to the server itself");
         }
-        let Some(body) = read_body(request).await? else {
+        let Some(body) = read_message(request).await? else {
             return refuse("the body is too long, or broke off");
         };
-        let repeated = Repeated::of(request.headers());
+        let repeated = repeated(request.headers()).ok();
         let is_public = repeated.zip(public.public_message(&body)).is_some_and(|(repeated, message)| {
             message.agrees_with(repeated.method, repeated.name)
                 && self.tool_scopes.needed_by(&message, Some(public)).is_empty()
