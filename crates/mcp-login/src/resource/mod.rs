@@ -1,11 +1,13 @@
 //! What stands before the MCP server: who may call what, and who is calling.
 
 mod access;
+mod admission;
 mod body;
 mod cache;
 mod caller;
 mod challenge;
 mod layer;
+mod protection;
 mod session;
 mod stream;
 mod tools_list;
@@ -16,7 +18,7 @@ pub use access::{Access, ChallengeForm, Resource};
 pub(crate) use cache::GrantCache;
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
 pub(crate) use challenge::Challenge;
-pub(crate) use layer::Protection;
 pub(crate) use layer::cors;
 pub use layer::{LoginNeeded, Protect, ProtectLayer};
+pub(crate) use protection::Protection;
 pub(crate) use verify::Verifier;

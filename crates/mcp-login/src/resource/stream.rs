@@ -23,7 +23,7 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::layer::Protection;
+use super::protection::Protection;
 use super::verify::{Admitted, VerifyError};
 
 /// A token is judged again after this long, whatever is told.
