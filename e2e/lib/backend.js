@@ -28,6 +28,8 @@ export async function startBackend() {
       }
     });
     try {
+      const stream = req.method === 'GET' && sessions.get(req.headers['mcp-session-id']);
+      if (stream && req.url === '/sessions') return void (await stream.handleRequest(req, res));
       if (req.method !== 'POST') return void plain(res, 405, { allow: 'POST' });
       const body = await read(req);
       record.bytes = body.length;
@@ -89,6 +91,10 @@ export async function startBackend() {
     /** Resolves when a `ticks` call waits to be released. */
     async waiting() {
       if (gates.length === 0) await within(5000, 'a waiting ticks call', once(events, 'tick-wait'));
+    },
+    /** Tells every session by its own stream, the one of a GET, that the tools have changed. */
+    async announce() {
+      for (const transport of sessions.values()) await transport.send({ jsonrpc: '2.0', method: 'notifications/tools/list_changed' });
     },
     /** Resolves once more than `before` answers were cut off. */
     async abortedAfter(before) {

@@ -1,7 +1,10 @@
 // Server-sent events of one answer, one at a time.
 import { within } from './http.js';
 
-/** `next()` resolves with the next JSON message of the stream, `undefined` at its end; never waits over `ms`. */
+/**
+ * `next()` resolves with the next JSON message of the stream, `undefined` at its end; never waits over `ms`. `broken()` says
+ * whether that end was none: the connection broke off.
+ */
 export function events(stream, ms = 5000) {
   const messages = [];
   let text = '';
@@ -26,6 +29,7 @@ export function events(stream, ms = 5000) {
   }
   return {
     pending: () => messages.length,
+    broken: () => ended && !stream.complete,
     async next() {
       while (messages.length === 0 && !ended) {
         await within(ms, 'the next event', new Promise((resolve) => {

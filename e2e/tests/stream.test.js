@@ -8,6 +8,13 @@ import { events } from '../lib/sse.js';
 import { USERS } from '../lib/upstream.js';
 import { useWorld } from '../lib/world.js';
 
+/** How soon a stream ends at the latest. */
+const SOON = 10_000;
+const INITIALIZE = {
+  jsonrpc: '2.0', id: 1, method: 'initialize',
+  params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'e2e', version: '1' } },
+};
+
 describe('the proxy', () => {
   const w = useWorld({ name: 'stream' });
   let client, token;
@@ -117,4 +124,51 @@ describe('the proxy', () => {
     });
     return opened;
   }
+});
+
+describe('an open stream', () => {
+  const w = useWorld({ resources: [{ path: '/sessions', auth: 'required', sessions: true }], name: 'open-stream' });
+  const ticks = (count) => call('ticks', { count }, { _meta: { progressToken: 'p' } });
+
+  test('ends with its login, and not with a refresh', async () => {
+    const own = new OAuthClient(w.gateway.url, { resource: `${w.gateway.url}/sessions` });
+    const { tokens } = await own.login(new Person());
+    const opened = await own.mcp(tokens.access_token, INITIALIZE);
+    assert.equal(opened.status, 200, opened.text);
+    const session = { ...bearer(tokens.access_token), 'mcp-session-id': opened.headers['mcp-session-id'] };
+    const listen = await open('GET', own.resource, { headers: { ...session, accept: 'text/event-stream' } });
+    assert.equal(listen.status, 200);
+    const begin = async () => {
+      const called = open('POST', own.resource, { headers: session, json: ticks(2) });
+      await w.backend.release();
+      const feed = events((await called).stream, SOON);
+      assert.equal((await feed.next()).params.progress, 1);
+      return feed;
+    };
+    const feeds = { listen: events(listen.stream, SOON), call: await begin() };
+
+    const refreshed = await own.refresh(tokens.refresh_token);
+    assert.equal(refreshed.status, 200, refreshed.text);
+    await w.backend.announce();
+    assert.equal((await feeds.listen.next()).method, 'notifications/tools/list_changed');
+    await w.backend.release();
+    assert.equal((await feeds.call.next()).params.progress, 2);
+    assert.equal((await feeds.call.next()).result.content[0].text, 'done');
+
+    feeds.call = await begin();
+    await w.backend.waiting();
+    const cancelled = w.backend.aborted();
+    const revoked = await request('POST', `${w.gateway.url}/revoke`, {
+      form: { token: refreshed.json.refresh_token, client_id: own.clientId },
+    });
+    assert.equal(revoked.status, 200, revoked.text);
+    assert.equal(await feeds.listen.next(), undefined);
+    assert.ok(!feeds.listen.broken(), 'a GET ends as if it were over: the client opens another');
+    assert.equal(await feeds.call.next(), undefined);
+    assert.ok(feeds.call.broken(), 'half an answer is not taken for a whole one');
+    await w.backend.abortedAfter(cancelled + 1);
+    const refused = await request('GET', own.resource, { headers: { ...session, accept: 'text/event-stream' } });
+    assert.equal(refused.status, 401, 'which is what it then gets');
+    await w.backend.release();
+  });
 });

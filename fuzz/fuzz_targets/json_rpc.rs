@@ -1,12 +1,15 @@
 //! Lazy login: what is said to be public is, however a backend reads it. Scopes of single tools: what is said not to need
 //! one is no call of such a tool, however a backend reads it. The body is read again by `serde_json` and by a reader that
-//! keeps every member, as parsers do that take the first or the last of two, or do not mind the case.
+//! keeps every member, as parsers do that take the first or the last of two, or do not mind the case. Headers that say what a
+//! public message says are not refused; those that do not, are.
 //!
 //! Input: the body of a POST to an MCP server.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_login_core::mcp::{DEFAULT_PUBLIC_METHODS, MAX_PUBLIC_BODY, PublicMethods, ToolScopes};
+use mcp_login_core::mcp::{
+    DEFAULT_PUBLIC_METHODS, HeaderMismatch, MAX_PUBLIC_BODY, PublicMethods, Repeated, ToolScopes,
+};
 use mcp_login_core::scope::Scopes;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -28,7 +31,14 @@ fuzz_target!(|body: &[u8]| {
     assert!(message.agrees_with(Some(method.as_bytes()), None));
     assert!(!message.agrees_with(Some(b"tools/delete"), None));
     let name = value["params"]["name"].as_str().filter(|_| method == "tools/call");
-    assert_eq!(message.agrees_with(None, Some(b"about")), name == Some("about"));
+    for held in [&b"about"[..], b"=?base64?YWJvdXQ=?="] {
+        assert_eq!(message.agrees_with(None, Some(held)), name == Some("about"));
+    }
+    let headers = Repeated { method: Some(method.as_bytes()), name: name.map(str::as_bytes), version: None };
+    assert!(Repeated { method: Some(b"tools/delete"), ..headers }.check(body).is_err());
+    if !matches!(headers.check(body), Ok(()) | Err(HeaderMismatch::Missing("MCP-Protocol-Version"))) {
+        panic!("headers that say what the body says");
+    }
 
     let read: Every = serde_json::from_slice(body).expect("JSON that every parser reads");
     let methods = read.members("method");

@@ -7,6 +7,7 @@
 //! protected, which costs an honest client nothing but a login, and needs every scope of [`ToolScopes`].
 
 mod glob;
+mod headers;
 mod tool_scopes;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 pub use glob::{Glob, InvalidGlob};
+pub use headers::{HeaderMismatch, Repeated};
 pub use tool_scopes::ToolScopes;
 
 /// The longest body that is classified, in bytes; a longer one is protected.
@@ -73,7 +75,7 @@ impl PublicMethods {
 
     /// Whether it calls a tool that anybody may call.
     fn has_call(&self, message: &Message<'_>) -> bool {
-        message.method == "tools/call" && message.name.is_some_and(|tool| self.has_tool(tool))
+        message.method == "tools/call" && message.params.name.is_some_and(|tool| self.has_tool(tool))
     }
 }
 
@@ -82,8 +84,7 @@ impl PublicMethods {
 pub struct Message<'a> {
     method: &'a str,
     has_id: bool,
-    name: Option<&'a str>,
-    uri: Option<&'a str>,
+    params: Params<'a>,
 }
 
 impl<'a> Message<'a> {
@@ -93,19 +94,6 @@ impl<'a> Message<'a> {
             return None;
         }
         serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
-    }
-
-    /// Whether headers that say what is in the body say the same (MCP 2026-07-28 `Mcp-Method`, `Mcp-Name`): a backend
-    /// may go by them.
-    #[must_use]
-    pub fn agrees_with(&self, mcp_method: Option<&[u8]>, mcp_name: Option<&[u8]>) -> bool {
-        let name = match self.method {
-            "tools/call" | "prompts/get" => self.name,
-            "resources/read" => self.uri,
-            _ => None,
-        };
-        mcp_method.is_none_or(|method| method == self.method.as_bytes())
-            && mcp_name.is_none_or(|held| name.is_some_and(|name| held == name.as_bytes()))
     }
 }
 
@@ -118,7 +106,14 @@ pub fn is_tools_list(body: &[u8]) -> bool {
 /// The id of the call of a tool that this body is, if it can be answered: a string or a whole number.
 #[must_use]
 pub fn call_id(body: &[u8]) -> Option<Value> {
-    Message::read(body).filter(|message| message.method == "tools/call" && message.has_id)?;
+    Message::read(body).filter(|message| message.method == "tools/call")?;
+    request_id(body)
+}
+
+/// The id of the request that this body is, if it can be answered: a string or a whole number.
+#[must_use]
+pub fn request_id(body: &[u8]) -> Option<Value> {
+    Message::read(body).filter(|message| message.has_id)?;
     let mut message: Value = serde_json::from_slice(body).ok()?;
     Some(message["id"].take()).filter(|id| id.is_string() || id.is_i64() || id.is_u64())
 }
@@ -189,8 +184,8 @@ impl<'de> Visitor<'de> for SentVisitor {
         }
         match (method, params, answer) {
             (Some(method), params, None) => {
-                let Params { name, uri } = params.unwrap_or_default();
-                Ok(Sent::Message(Message { method, has_id: id.is_some(), name, uri }))
+                let params = params.unwrap_or_default();
+                Ok(Sent::Message(Message { method, has_id: id.is_some(), params }))
             }
             (None, None, Some(Unread)) => Ok(Sent::Answer),
             _ => Err(de::Error::custom("neither a message nor an answer")),
@@ -198,11 +193,14 @@ impl<'de> Visitor<'de> for SentVisitor {
     }
 }
 
-/// `params`: an object in which no name stands twice, whatever its case.
-#[derive(Default)]
+/// `params`: an object in which no name stands twice, whatever its case. What is not written plainly is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Params<'a> {
     name: Option<&'a str>,
     uri: Option<&'a str>,
+    task_id: Option<&'a str>,
+    /// The revision that the message is of, from `_meta` (MCP 2026-07-28).
+    version: Option<&'a str>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Params<'a> {
@@ -230,6 +228,8 @@ impl<'de> Visitor<'de> for ParamsVisitor {
             match name {
                 "name" => params.name = map.next_value::<Name<'de>>()?.0,
                 "uri" => params.uri = map.next_value::<Name<'de>>()?.0,
+                "taskId" => params.task_id = map.next_value::<Name<'de>>()?.0,
+                "_meta" => params.version = map.next_value::<Meta<'de>>()?.0,
                 _ => {
                     map.next_value::<Unread>()?;
                 }
@@ -255,6 +255,30 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
         Ok(Self(match NameOr::deserialize(deserializer)? {
             NameOr::Name(name) => Some(name),
             NameOr::Other(Unread) => None,
+        }))
+    }
+}
+
+/// `_meta`, whatever it is; of an object, the revision that it names once and plainly.
+struct Meta<'a>(Option<&'a str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Meta<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Named<'a> {
+            #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
+            version: Option<&'a str>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum NamedOr<'a> {
+            #[serde(borrow)]
+            Named(Named<'a>),
+            Other(Unread),
+        }
+        Ok(Self(match NamedOr::deserialize(deserializer)? {
+            NamedOr::Named(named) => named.version,
+            NamedOr::Other(Unread) => None,
         }))
     }
 }

@@ -51,6 +51,13 @@ fn post(server: &TestServer, path: &str, body: impl Into<String>) -> RequestBuil
     request.header("content-type", "application/json").body(body.into())
 }
 
+async fn log_in(server: &TestServer, path: &str, scope: &str) -> Tokens {
+    let (client, resource) = (OAuthClient::register(server).await, format!("{}{path}", server.url));
+    let url = client.authorization_url(&[("resource", &resource), ("scope", scope)]);
+    let code = param(&Browser::new().log_in(&url, REDIRECT_URI).await, "code").unwrap();
+    Tokens::read(client.exchange(&code, &[("resource", &resource)]).await).await
+}
+
 /// The challenge in a result; nothing if the answer is another.
 async fn in_result(request: RequestBuilder) -> Result<String, StatusCode> {
     let answer = request.send().await.unwrap();
@@ -130,11 +137,7 @@ async fn a_bad_token_is_401_and_a_narrow_one_hears_of_what_it_lacks() {
         assert_eq!(told, Err(StatusCode::UNAUTHORIZED));
     }
     for (path, in_result_too) in [("/result", true), ("/http", false)] {
-        let client = OAuthClient::register(&server).await;
-        let resource = format!("{}{path}", server.url);
-        let url = client.authorization_url(&[("resource", &resource), ("scope", "mcp")]);
-        let code = param(&Browser::new().log_in(&url, REDIRECT_URI).await, "code").unwrap();
-        let tokens = Tokens::read(client.exchange(&code, &[("resource", &resource)]).await).await;
+        let tokens = log_in(&server, path, "mcp").await;
         let told = in_result(post(&server, path, CALL).bearer_auth(&tokens.access)).await;
         if in_result_too {
             let told = told.unwrap();
@@ -169,6 +172,18 @@ async fn a_list_of_tools_says_what_each_needs() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_read_has_to_agree_with_its_headers() {
+    let server = start().await;
+    for (path, contradicted) in [("/result", 400), ("/http", 200)] {
+        let tokens = log_in(&server, path, "mcp mcp:write").await;
+        for (method, status) in [("tools/list", 200), ("tools/call", contradicted)] {
+            let request = post(&server, path, LIST).bearer_auth(&tokens.access).header("mcp-method", method);
+            assert_eq!(request.send().await.unwrap().status(), status, "{method} at {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_list_can_leave_out_what_the_caller_may_not_call() {
     let hiding = Resource::new("/hiding").access(Access::Lazy).public_tools(["about"]).hide_tools(true);
     let resources = vec![hiding.tool_scopes("delete_*", ["mcp:write"])];
@@ -182,14 +197,10 @@ async fn a_list_can_leave_out_what_the_caller_may_not_call() {
         answer["result"]["tools"].clone()
     };
     assert_eq!(listed(post(&server, "/hiding", LIST)).await, about);
-    let resource = format!("{}/hiding", server.url);
     for (scope, tools) in
         [("mcp", about), ("mcp mcp:write", json!([{"name": "about"}, {"name": "delete_x"}]))]
     {
-        let client = OAuthClient::register(&server).await;
-        let url = client.authorization_url(&[("resource", &resource), ("scope", scope)]);
-        let code = param(&Browser::new().log_in(&url, REDIRECT_URI).await, "code").unwrap();
-        let tokens = Tokens::read(client.exchange(&code, &[("resource", &resource)]).await).await;
+        let tokens = log_in(&server, "/hiding", scope).await;
         assert_eq!(
             listed(post(&server, "/hiding", LIST).bearer_auth(&tokens.access)).await,
             tools,

@@ -91,12 +91,10 @@ async fn lazy_lets_anybody_discover_and_nobody_call() {
     assert_eq!(list["body"], LIST, "the body arrives whole");
     let about = CALL.replace("secret", "about");
     assert_eq!(post(&server, "/lazy", about).send().await.unwrap().status(), 200);
-    let call = post(&server, "/lazy", CALL).header("mcp-method", "tools/list").send().await.unwrap();
-    assert_eq!(call.status(), 401, "the body decides, not the header");
-    for (name, value) in [("mcp-method", "tools/call"), ("mcp-name", "secret")] {
-        let disagreeing = post(&server, "/lazy", LIST).header(name, value).send().await.unwrap();
-        assert_eq!(disagreeing.status(), 401, "and a backend that goes by the header is not misled");
-    }
+    let call = post(&server, "/lazy", CALL).header("mcp-method", "tools/call").send().await.unwrap();
+    assert_eq!(call.status(), 401);
+    let named = post(&server, "/lazy", LIST).header("mcp-name", "secret").send().await.unwrap();
+    assert_eq!(named.status(), 401, "a list has no name: a backend that goes by the header is not misled");
     let agreeing = post(&server, "/lazy", LIST).header("mcp-method", "tools/list").send().await.unwrap();
     assert_eq!(agreeing.status(), 200);
     assert_eq!(post(&server, "/lazy?_method=DELETE", LIST).send().await.unwrap().status(), 401, "a query");
@@ -111,6 +109,56 @@ async fn lazy_lets_anybody_discover_and_nobody_call() {
         let request = reqwest::Client::new().request(method, format!("{}/lazy", server.url)).body(LIST);
         assert_eq!(request.send().await.unwrap().status(), 401);
     }
+}
+
+/// MCP 2026-07-28, "Server Validation".
+#[tokio::test]
+async fn headers_that_contradict_the_body_are_refused_with_the_code_for_it() {
+    let server = TestServer::start().await;
+    let about = CALL.replace("secret", "about");
+    let with = |body: &str, headers: &[(&str, &str)]| {
+        let request = post(&server, "/lazy", body.to_owned());
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+    };
+    let late = ("mcp-protocol-version", "2026-07-28");
+    let method = ("mcp-method", "tools/call");
+    for (body, headers) in [
+        (CALL, vec![("mcp-method", "tools/list")]),
+        (LIST, vec![("mcp-method", "tools/call")]),
+        (&about, vec![method, ("mcp-name", "secret")]),
+        (&about, vec![method, ("mcp-name", "=?base64?c2VjcmV0?=")]),
+        (&about, vec![method, ("mcp-name", "=?base64?YWJvdXQ?=")]),
+        (&about, vec![method, ("mcp-name", "about"), ("mcp-name", "about")]),
+        (&about, vec![method, late]),
+        (&about, vec![("mcp-name", "about"), late]),
+        (LIST, vec![late]),
+    ] {
+        let refused = with(body, &headers).send().await.unwrap();
+        assert_eq!(refused.status(), 400, "{headers:?}");
+        assert!(!refused.headers().contains_key("www-authenticate"));
+        let answer: Value = refused.json().await.unwrap();
+        assert_eq!((&answer["jsonrpc"], &answer["id"]), (&"2.0".into(), &1.into()), "{answer}");
+        assert_eq!(answer["error"]["code"], -32020);
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with("Header mismatch: Mcp-") && !message.contains("secret"), "{message}");
+    }
+    for (body, headers) in [
+        (&about, vec![method, ("mcp-name", "about"), late]),
+        (&about, vec![method, ("mcp-name", "=?base64?YWJvdXQ=?="), late]),
+        (&about, vec![("mcp-protocol-version", "2025-11-25")]),
+        (&LIST.to_owned(), vec![("mcp-method", "tools/list"), late]),
+    ] {
+        assert_eq!(with(body, &headers).send().await.unwrap().status(), 200, "{headers:?}");
+    }
+}
+
+/// What is not read is the backend's to check: nothing of it is decided here.
+#[tokio::test]
+async fn headers_of_a_body_that_is_not_read_are_passed_on() {
+    let server = TestServer::start().await;
+    let tokens = OAuthClient::register(&server).await.log_in(&Browser::new()).await;
+    let call = post(&server, "/mcp", CALL).bearer_auth(&tokens.access).header("mcp-method", "tools/list");
+    assert_eq!(call.send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]

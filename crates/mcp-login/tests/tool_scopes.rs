@@ -136,9 +136,6 @@ async fn a_body_that_could_be_another_call_needs_every_scope() {
     let plain = || post(&server, "/notes", call("list")).bearer_auth(&baseline);
     for request in [
         plain().header("content-encoding", "gzip"),
-        plain().header("mcp-name", "delete_x"),
-        plain().header("mcp-name", "list").header("mcp-name", "list"),
-        plain().header("mcp-method", "tools/list"),
         reqwest::Client::new().put(format!("{}/notes", server.url)).bearer_auth(&baseline),
         reqwest::Client::new().get(format!("{}/notes", server.url)).bearer_auth(&baseline).body(call("list")),
         reqwest::Client::new()
@@ -148,7 +145,9 @@ async fn a_body_that_could_be_another_call_needs_every_scope() {
     ] {
         assert_eq!(lacks(request).await.as_deref(), Some(EVERY));
     }
-    assert_eq!(lacks(plain().header("mcp-method", "tools/call").header("mcp-name", "list")).await, None);
+    let escaped = post(&server, "/notes", call("l\\u0069st").replace("\\\\", "\\")).bearer_auth(&baseline);
+    let escaped = escaped.header("mcp-name", "list");
+    assert_eq!(lacks(escaped).await.as_deref(), Some(EVERY), "it cannot be compared");
     for method in [Method::GET, Method::DELETE] {
         let request = reqwest::Client::new().request(method, format!("{}/notes", server.url));
         assert_eq!(lacks(request.bearer_auth(&baseline)).await, None, "the stream, the end of a session");
@@ -163,6 +162,34 @@ async fn a_body_that_could_be_another_call_needs_every_scope() {
     let (all, _) = token(&server, "/notes", EVERY).await;
     let long = post(&server, "/notes", &bodies[4]).bearer_auth(&all).send().await.unwrap();
     assert_eq!(long.text().await.unwrap(), bodies[4], "who may do everything is not asked what it is");
+}
+
+#[tokio::test]
+async fn headers_that_contradict_a_body_are_refused_whatever_it_needs() {
+    let server = start().await;
+    let (baseline, _) = token(&server, "/notes", "mcp").await;
+    let (all, _) = token(&server, "/notes", EVERY).await;
+    let plain = |token: &str| post(&server, "/notes", call("list")).bearer_auth(token);
+    for headers in [
+        &[("mcp-name", "delete_x")][..],
+        &[("mcp-name", "list"), ("mcp-name", "list")],
+        &[("mcp-method", "tools/list")],
+        &[("mcp-method", "tools/call"), ("mcp-protocol-version", "2026-07-28")],
+    ] {
+        let with =
+            |token: &str| headers.iter().fold(plain(token), |sent, (name, value)| sent.header(*name, *value));
+        let refused = with(&baseline).send().await.unwrap();
+        assert_eq!(refused.status(), 400, "{headers:?}");
+        let answer: Value = refused.json().await.unwrap();
+        assert_eq!(answer["error"]["code"], -32020, "{answer}");
+        assert_eq!(with(&all).send().await.unwrap().status(), 200, "its body is not read");
+    }
+    for name in ["list", "=?base64?bGlzdA==?="] {
+        assert_eq!(
+            lacks(plain(&baseline).header("mcp-method", "tools/call").header("mcp-name", name)).await,
+            None
+        );
+    }
 }
 
 #[tokio::test]

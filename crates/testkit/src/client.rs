@@ -169,6 +169,16 @@ impl OAuthClient {
         request.header("authorization", format!("{scheme} {token}")).json(&body).send().await.unwrap()
     }
 
+    /// Opens the stream of events of the MCP server at this path, and reads the first.
+    pub async fn open_stream(&self, path: &str, token: &str) -> Response {
+        let request = self.prove(self.http.get(format!("{}{path}", self.base)));
+        let request = request.header("accept", "text/event-stream").bearer_auth(token);
+        let mut stream = request.send().await.unwrap();
+        assert_eq!(stream.status(), 200, "a stream");
+        assert!(stream.chunk().await.unwrap().is_some());
+        stream
+    }
+
     fn prove(&self, request: RequestBuilder) -> RequestBuilder {
         self.proofs.iter().fold(request, |request, proof| request.header("dpop", proof))
     }

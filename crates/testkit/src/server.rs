@@ -1,12 +1,16 @@
 //! A whole login under test: the authorization server, a protected MCP server and the upstream, each on a real port.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::HeaderName;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderName, Method};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
 use mcp_login::settings::{AccessRule, Lifetimes, RateLimits, StaticClient, VerificationCache};
 use mcp_login::upstream::{TrustedIssuer, Upstream};
 use mcp_login::{Access, AuthServer, MaybeCaller, Resource, Store};
@@ -15,6 +19,8 @@ use tokio::net::TcpListener;
 
 use crate::clock::MockClock;
 use crate::fake_upstream::FakeUpstream;
+
+const EVENTS: &str = "text/event-stream";
 
 /// What can be chosen.
 #[derive(Debug)]
@@ -91,7 +97,8 @@ impl TestServer {
         Self::with(Options::usual().await).await
     }
 
-    /// Starts one. `/mcp` needs a user, `/lazy` lets anybody discover; both answer with what they know of the caller.
+    /// Starts one. `/mcp` needs a user, `/lazy` lets anybody discover; both answer with what they know of the caller,
+    /// or with events.
     pub async fn with(options: Options) -> Self {
         Self::around(options, echoes).await
     }
@@ -166,9 +173,13 @@ fn serve(listener: TcpListener, auth: &AuthServer, servers: impl FnOnce(&AuthSer
     tokio::spawn(async move { axum::serve(listener, service).await });
 }
 
-/// What an MCP server behind the layer sees.
+/// What an MCP server behind the layer sees. Who asks for events gets one, and then a stream that does not end by itself.
 async fn echo(request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if parts.method == Method::GET && parts.headers.get(ACCEPT).is_some_and(|accept| accept == EVENTS) {
+        let begin = stream::iter([Ok::<_, Infallible>("data: {}\n\n")]);
+        return ([(CONTENT_TYPE, EVENTS)], Body::from_stream(begin.chain(stream::pending()))).into_response();
+    }
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let caller = parts.extensions.get::<MaybeCaller>().cloned().and_then(|caller| caller.0);
     let Some(caller) = caller else {

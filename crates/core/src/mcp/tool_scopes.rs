@@ -106,11 +106,11 @@ impl ToolScopes {
             return of_kinds(&[Kind::Resource]);
         }
         let (kind, name) = if is("tools/call") {
-            (Kind::Tool, message.name)
+            (Kind::Tool, message.params.name)
         } else if is("prompts/get") {
-            (Kind::Prompt, message.name)
+            (Kind::Prompt, message.params.name)
         } else if is("resources/read") || is("resources/subscribe") {
-            (Kind::Resource, message.uri)
+            (Kind::Resource, message.params.uri)
         } else {
             return Scopes::default();
         };

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
-use mcp_login_core::mcp::MAX_PUBLIC_BODY;
+use mcp_login_core::mcp::{HeaderMismatch, MAX_PUBLIC_BODY, Repeated, request_id};
 use serde_json::json;
 
 /// How long a body that is looked at is waited for.
@@ -29,22 +29,30 @@ fn too_slow() -> Response {
     (StatusCode::REQUEST_TIMEOUT, body).into_response()
 }
 
-/// The headers that repeat what is in the body (MCP 2026-07-28).
-pub(super) struct Repeated<'a> {
-    pub(super) method: Option<&'a [u8]>,
-    pub(super) name: Option<&'a [u8]>,
+/// The same of a message, which is refused if its headers contradict it.
+pub(super) async fn read_message(request: &mut Request<Body>) -> Result<Option<Bytes>, Response> {
+    let Some(body) = read_body(request).await? else { return Ok(None) };
+    let checked = repeated(request.headers()).and_then(|repeated| repeated.check(&body));
+    checked.map_err(|mismatch| {
+        tracing::info!(%mismatch, "refused with 400");
+        contradicted(&body, mismatch)
+    })?;
+    Ok(Some(body))
 }
 
-impl<'a> Repeated<'a> {
-    /// `None` where one of them is there twice.
-    pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
-        let one = |name: &str| {
-            let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-            (values.next(), values.next())
-        };
-        let ((method, second_method), (name, second_name)) = (one("mcp-method"), one("mcp-name"));
-        (second_method.is_none() && second_name.is_none()).then_some(Self { method, name })
+/// The headers that repeat what is in the body.
+pub(super) fn repeated(headers: &HeaderMap) -> Result<Repeated<'_>, HeaderMismatch> {
+    Repeated::of(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes).collect())
+}
+
+/// MCP 2026-07-28, Streamable HTTP, "Server Validation".
+fn contradicted(body: &[u8], mismatch: HeaderMismatch) -> Response {
+    let error = json!({"code": HeaderMismatch::CODE, "message": mismatch.to_string()});
+    let mut answer = json!({"jsonrpc": "2.0", "error": error});
+    if let Some(id) = request_id(body) {
+        answer["id"] = id;
     }
+    (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }
 
 /// Whether the body is what it looks like: JSON in UTF-8, not compressed. A backend might decode anything else into
@@ -69,6 +77,7 @@ pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
                 | "content_length"
                 | "mcp_method"
                 | "mcp_name"
+                | "mcp_protocol_version"
                 | "mcp_session_id"
         )
     };

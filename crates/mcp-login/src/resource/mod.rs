@@ -37,14 +37,17 @@
 //! ```
 
 mod access;
+mod admission;
 mod assertion;
 mod body;
 mod cache;
 mod caller;
 mod challenge;
 mod layer;
+mod protection;
 mod session;
 mod session_query;
+mod stream;
 mod tools_list;
 mod upstream_token;
 mod verify;
@@ -54,8 +57,8 @@ pub use assertion::{AssertionError, Assertions};
 pub(crate) use cache::GrantCache;
 pub use caller::{Caller, CallerIdentity, MaybeCaller, UpstreamTokenError, UpstreamTokenSource};
 pub(crate) use challenge::Challenge;
-pub(crate) use layer::Protection;
 pub(crate) use layer::cors;
 pub use layer::{LoginNeeded, Protect, ProtectLayer};
+pub(crate) use protection::Protection;
 pub use session_query::{OpenedSession, SessionBinding};
 pub(crate) use verify::Verifier;

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::caller::Caller;
 use super::challenge::unavailable;
-use super::layer::{Protection, no_session};
+use super::layer::no_session;
+use super::protection::Protection;
 use crate::store::records::SessionKey;
 use crate::telemetry::log_failure;
 

@@ -2,11 +2,22 @@
 //! call. What is not such a list, or too long, passes as it is.
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::Response;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
+use mcp_login_core::mcp::is_tools_list;
+use mcp_login_core::scope::Scopes;
 use serde_json::{Value, json};
+
+use super::body::{is_plain_json, read_message};
+use super::caller::Caller;
+use super::protection::Protection;
+use super::stream::is_event_stream;
+
+/// The longest request for a list of tools that is looked at, in bytes.
+const MAX_TOOLS_LIST: usize = 4096;
 
 /// The longest list that is held, in bytes: the whole answer, or one event of it.
 const MAX_LIST: usize = 1024 * 1024;
@@ -19,6 +30,59 @@ pub(super) enum Listed {
     Hidden,
 }
 
+/// Who asks for a list of tools, and how it is shown.
+pub(super) struct Listing {
+    /// What the caller may do; `None` for nobody in particular.
+    held: Option<Scopes>,
+    says_schemes: bool,
+    hides: bool,
+}
+
+impl Protection {
+    /// How the list of tools is to be shown that the request is for; `None` for as it is. Such a request is short; a long
+    /// one is not looked at.
+    pub(super) async fn listing(&self, request: &mut Request<Body>) -> Result<Option<Listing>, Response> {
+        let held = request.extensions().get::<Caller>().map(|caller| caller.scopes().clone());
+        let listing = Listing {
+            says_schemes: self.public.is_some() && self.is_read_in_result(request.headers()),
+            hides: self.hides_tools && !held.as_ref().is_some_and(|held| held.covers(&self.challenge.scopes)),
+            held,
+        };
+        let length =
+            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let may_be = (listing.says_schemes || listing.hides)
+            && request.method() == Method::POST
+            && is_plain_json(request.headers())
+            && length.is_some_and(|length: usize| length <= MAX_TOOLS_LIST);
+        if !may_be {
+            return Ok(None);
+        }
+        let Some(body) = read_message(request).await? else {
+            return Err(StatusCode::BAD_REQUEST.into_response());
+        };
+        let is_list = is_tools_list(&body);
+        if is_list {
+            // What is compressed could not be read.
+            request.headers_mut().remove(ACCEPT_ENCODING);
+        }
+        *request.body_mut() = Body::from(body);
+        Ok(is_list.then_some(listing))
+    }
+
+    /// How a tool stands in a list.
+    pub(super) fn listed(&self, tool: &str, listing: &Listing) -> Listed {
+        if self.public.as_ref().is_some_and(|public| public.has_tool(tool)) {
+            return Listed::Shown(listing.says_schemes.then(|| json!([{"type": "noauth"}])));
+        }
+        let needed = self.baseline.clone().union(&self.tool_scopes.needed_by_tool(tool));
+        if listing.hides && !listing.held.as_ref().is_some_and(|held| held.covers(&needed)) {
+            return Listed::Hidden;
+        }
+        let scopes: Vec<&str> = needed.iter().collect();
+        Listed::Shown(listing.says_schemes.then(|| json!([{"type": "oauth2", "scopes": scopes}])))
+    }
+}
+
 /// Shows each tool of the answer as `listed` says of its name.
 pub(super) async fn decorate(
     mut response: Response,
@@ -27,7 +91,7 @@ pub(super) async fn decorate(
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let is_json = media_type.eq_ignore_ascii_case("application/json");
-    let is_stream = media_type.eq_ignore_ascii_case("text/event-stream");
+    let is_stream = is_event_stream(response.headers());
     if response.headers().contains_key(CONTENT_ENCODING) || !(is_json || is_stream) {
         return response;
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use mcp_login_core::Timestamp;
-use mcp_login_core::dpop::DpopError;
+use mcp_login_core::dpop::{DpopError, JwkThumbprint};
 use mcp_login_core::grant::{AccessToken, Active, SecretHash};
 
-use super::cache::GrantCache;
+use super::cache::{Generation, GrantCache};
 use super::caller::{Caller, CallerIdentity};
 use super::session::Sessions;
 use super::upstream_token::{Refreshes, UpstreamTokens};
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::dpop::{Proof, ProofError};
 use crate::store::Store;
 use crate::store::backend::StoreError;
-use crate::store::records::{CLAIMS_LABEL, DataKey, Handle, HandleKind};
+use crate::store::records::{CLAIMS_LABEL, DataKey, GrantId, Handle, HandleKind};
 use crate::upstream::Upstream;
 
 /// Verifies access tokens against what is known of the store: at most one read each, and a write for one that comes with a
@@ -74,30 +74,55 @@ impl Verifier {
         token: &str,
         proof: Option<&Proof>,
         resource: &str,
-    ) -> Result<Caller, VerifyError> {
+    ) -> Result<(Caller, Admitted), VerifyError> {
         let token = Handle::parse(HandleKind::Access, token)
             .ok_or(VerifyError::Invalid("not an access token of ours"))?;
-        let (realm, now) = (self.upstream.realm(), self.clock.now());
-        let asked = Asked { hash: token.hash(), token, proof, resource, realm, now };
-        let (identity, key) = self
-            .grants
-            .judge(asked.token.grant(), |active| {
-                asked.of(active.ok_or(VerifyError::Invalid("its login has ended, or is not finished"))?)
-            })
-            .await?;
+        let known = self.grants.generation(token.grant());
+        let (hash, key, now) = (token.hash(), proof.map(Proof::key), self.clock.now());
+        let asked = Asked { hash, key, resource, realm: self.upstream.realm(), now };
+        let judge = |active: Option<&Active>| {
+            let (active, access) = asked.of(active)?;
+            let (identity, key) = identity(&token, active, access)?;
+            Ok::<_, VerifyError>((identity, key, access.expires_at))
+        };
+        let (identity, data_key, expires_at) = self.grants.judge(token.grant(), judge).await?;
         if let Some(proof) = proof {
-            proof.use_up(&self.store, asked.now).await?;
+            proof.use_up(&self.store, now).await?;
         }
-        let tokens = UpstreamTokens::new(Arc::clone(self), asked.token.grant().clone(), key);
-        Ok(Caller::new(identity, Arc::new(tokens)))
+        let tokens = UpstreamTokens::new(Arc::clone(self), token.grant().clone(), data_key);
+        let admitted = Admitted { grant: token.grant().clone(), hash, key, expires_at, known };
+        Ok((Caller::new(identity, Arc::new(tokens)), admitted))
     }
+
+    /// Whether a token that was let in would be let in now, by the same rules. Its key was proved then.
+    pub(super) async fn verify_again(&self, admitted: &Admitted, resource: &str) -> Result<(), VerifyError> {
+        let now = self.clock.now();
+        // That it ends by itself is known without asking anybody, also in an outage.
+        if admitted.expires_at.has_passed(now) {
+            return Err(VerifyError::Invalid("expired"));
+        }
+        let (hash, key) = (admitted.hash, admitted.key);
+        let asked = Asked { hash, key, resource, realm: self.upstream.realm(), now };
+        self.grants.judge(&admitted.grant, |active| asked.of(active).map(drop)).await
+    }
+}
+
+/// A token that was let in, to judge it again. The token itself is not kept.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) grant: GrantId,
+    hash: SecretHash,
+    key: Option<JwkThumbprint>,
+    pub(super) expires_at: Timestamp,
+    /// What the judgement knew of changes.
+    pub(super) known: Generation,
 }
 
 /// A token, and what it is to be good for.
 struct Asked<'a> {
-    token: Handle,
     hash: SecretHash,
-    proof: Option<&'a Proof>,
+    /// The key that its bearer holds.
+    key: Option<JwkThumbprint>,
     resource: &'a str,
     /// The service that people of this server sign in to.
     realm: &'a str,
@@ -105,12 +130,13 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Who it is, if the token is one of this grant's and good for all that. Each time anew, whatever is in memory: the
-    /// time, the proof and what is asked for differ from call to call.
-    fn of(&self, active: &Active) -> Result<(CallerIdentity, DataKey), VerifyError> {
+    /// The token, if it is one of this grant's and good for all that. Each time anew, whatever is in memory: the time, the
+    /// key and what is asked for differ from call to call.
+    fn of<'a>(&self, active: Option<&'a Active>) -> Result<(&'a Active, &'a AccessToken), VerifyError> {
+        let active = active.ok_or(VerifyError::Invalid("its login has ended, or is not finished"))?;
         let access = active.access_token(self.hash, self.now);
         let access = access.ok_or(VerifyError::Invalid("expired, revoked or made up"))?;
-        check_binding(access, self.proof)?;
+        check_binding(access, self.key)?;
         let login = &active.login;
         if login.resource != self.resource {
             return Err(VerifyError::Invalid("it is for another server"));
@@ -118,27 +144,37 @@ impl Asked<'_> {
         if !login.is_of(self.realm) {
             return Err(VerifyError::Invalid("its person signed in to another service than the server's"));
         }
-        let key = DataKey::unwrap(&self.token, &access.wrapped_key).map_err(StoreError::from)?;
-        let claims = key.open(self.token.grant(), CLAIMS_LABEL, &login.claims).map_err(StoreError::from)?;
-        let user = login.user.clone();
-        let identity = CallerIdentity {
-            subject: user.subject,
-            email: user.email,
-            name: user.name,
-            preferred_username: user.preferred_username,
-            claims,
-            client_id: login.client_id.clone(),
-            scopes: access.scope.clone(),
-            resource: login.resource.clone(),
-        };
-        Ok((identity, key))
+        Ok((active, access))
     }
+}
+
+/// Who it is, and the key to what is sealed in the login.
+fn identity(
+    token: &Handle,
+    active: &Active,
+    access: &AccessToken,
+) -> Result<(CallerIdentity, DataKey), StoreError> {
+    let login = &active.login;
+    let key = DataKey::unwrap(token, &access.wrapped_key)?;
+    let claims = key.open(token.grant(), CLAIMS_LABEL, &login.claims)?;
+    let user = login.user.clone();
+    let identity = CallerIdentity {
+        subject: user.subject,
+        email: user.email,
+        name: user.name,
+        preferred_username: user.preferred_username,
+        claims,
+        client_id: login.client_id.clone(),
+        scopes: access.scope.clone(),
+        resource: login.resource.clone(),
+    };
+    Ok((identity, key))
 }
 
 /// RFC 9449 §7.1 and §7.2: a token that is bound to a key comes with a proof of that key, and is no bearer token; one that
 /// is not comes without.
-fn check_binding(access: &AccessToken, proof: Option<&Proof>) -> Result<(), VerifyError> {
-    match (access.jkt, proof.map(Proof::key)) {
+fn check_binding(access: &AccessToken, key: Option<JwkThumbprint>) -> Result<(), VerifyError> {
+    match (access.jkt, key) {
         (None, None) => Ok(()),
         (Some(bound), Some(proved)) if bound == proved => Ok(()),
         (Some(_), Some(_)) => Err(VerifyError::Invalid("it is bound to another key")),

@@ -10,6 +10,7 @@ mod partition;
 mod quiet;
 mod resharding;
 mod steps;
+mod streams;
 
 use std::time::{Duration, Instant};
 

@@ -6,21 +6,24 @@
 //!
 //! Two things happen at once all the time: a record is read, and it changes. The answer may then be the old record, and
 //! arrive after the change was told. So whoever reads notes the record's generation before, and what has another
-//! generation afterwards is not kept ([`Generations`]).
+//! generation afterwards is not kept ([`Changes`]).
 
+mod changes;
 mod outage;
 mod trust;
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mcp_login_core::Timestamp;
 use mcp_login_core::grant::{Active, Grant};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use tokio::sync::futures::Notified;
 
+use self::changes::Changes;
+pub(super) use self::changes::Generation;
 use self::outage::Outage;
 use self::trust::Trust;
 use crate::clock::Clock;
@@ -58,7 +61,7 @@ pub(crate) struct GrantCache {
     clock: Arc<dyn Clock>,
     /// `None` where nothing is to be kept.
     entries: Option<Cache<u128, Arc<Known>, ByLength>>,
-    generations: Generations,
+    changes: Changes,
     trust: Trust,
     grace: Duration,
     outage: Outage,
@@ -81,7 +84,7 @@ impl GrantCache {
             store,
             clock,
             entries,
-            generations: Generations::default(),
+            changes: Changes::default(),
             trust: Trust::default(),
             grace: settings.grace,
             outage: Outage::default(),
@@ -118,6 +121,16 @@ impl GrantCache {
         }
     }
 
+    /// How often what concerns this grant has changed. What is judged after this call knows all that.
+    pub(super) fn generation(&self, id: &GrantId) -> Generation {
+        self.changes.of(number(id.as_str()).unwrap_or_default())
+    }
+
+    /// Ready when a change is told after this call that may be one of this grant's. Where nothing is told, never.
+    pub(super) fn told(&self, id: &GrantId) -> Notified<'_> {
+        self.changes.told(number(id.as_str()).unwrap_or_default())
+    }
+
     fn known(&self, id: &GrantId) -> Option<Arc<Known>> {
         self.entries.as_ref()?.get(&number(id.as_str())?)
     }
@@ -136,7 +149,7 @@ impl GrantCache {
     /// Reads an active grant from the store, and keeps it.
     async fn read(&self, id: &GrantId) -> Result<Option<Arc<Known>>, StoreError> {
         let Some(number) = number(id.as_str()) else { return Ok(None) };
-        let generation = self.generations.of(number);
+        let generation = self.changes.of(number);
         let (read, read_at) = (Instant::now(), self.clock.now());
         let found = self.store.grant(id, read_at).await?;
         let Some((Grant::Active(active), length)) = found.map(|found| (found.record, found.length)) else {
@@ -148,7 +161,7 @@ impl GrantCache {
         if let Some(entries) = &self.entries {
             entries.insert(number, Arc::clone(&known));
             // In this order: a change that is told later than this look takes the entry out itself.
-            if self.generations.of(number) != generation {
+            if self.changes.of(number) != generation {
                 entries.remove(&number);
             }
         }
@@ -176,10 +189,11 @@ impl GrantCache {
     }
 
     fn forget(&self, number: u128) {
-        self.generations.next(number);
+        self.changes.next(number);
         if let Some(entries) = &self.entries {
             entries.remove(&number);
         }
+        self.changes.tell(number);
     }
 }
 
@@ -191,10 +205,11 @@ impl Watcher for GrantCache {
     }
 
     fn all_changed(&self) {
-        self.generations.next_of_all();
+        self.changes.next_of_all();
         if let Some(entries) = &self.entries {
             entries.clear();
         }
+        self.changes.tell_all();
     }
 
     fn confirmed(&self, at: Instant) {
@@ -221,40 +236,6 @@ struct ByLength;
 impl Weighter<u128, Arc<Known>> for ByLength {
     fn weight(&self, _: &u128, known: &Arc<Known>) -> u64 {
         known.weight
-    }
-}
-
-/// Counts the changes, by the last bits of the grant's id, which are random.
-struct Generations {
-    all: AtomicU64,
-    some: Box<[AtomicU64]>,
-}
-
-impl Default for Generations {
-    fn default() -> Self {
-        Self { all: AtomicU64::new(0), some: (0..1024).map(|_| AtomicU64::new(0)).collect() }
-    }
-}
-
-impl Generations {
-    fn place(&self, number: u128) -> Option<&AtomicU64> {
-        let length = self.some.len() as u128;
-        self.some.get(usize::try_from(number.checked_rem(length)?).ok()?)
-    }
-
-    fn of(&self, number: u128) -> (u64, u64) {
-        let some = self.place(number).map_or(0, |some| some.load(Ordering::SeqCst));
-        (self.all.load(Ordering::SeqCst), some)
-    }
-
-    fn next(&self, number: u128) {
-        if let Some(some) = self.place(number) {
-            some.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn next_of_all(&self) {
-        self.all.fetch_add(1, Ordering::SeqCst);
     }
 }
 

@@ -1,0 +1,138 @@
+//! A stream of events ends with the token that opened it.
+//!
+//! A token is verified when a request comes. An answer may go on for hours after that, so it is judged again, by the same
+//! rules: when the store tells of a change of its grant, when it ends by itself, and every few seconds in any case, for
+//! what is not told and for clocks that are set. While the store is away nobody is logged out: nothing ends a stream then
+//! but the end of its token.
+//!
+//! What a stream costs while nothing happens: half a kilobyte, a timer, and a look into memory every ten seconds. Where
+//! changes are not told (Upstash; Redis while the connection that tells of them is down; any store without a cache) each
+//! look reads the store, which makes 360 reads an hour for a stream, and fewer where calls of the same login read it
+//! anyway.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::protection::Protection;
+use super::verify::{Admitted, VerifyError};
+
+/// A token is judged again after this long, whatever is told.
+const PACE: Duration = Duration::from_secs(10);
+
+/// Whether these are the headers of a stream of events (HTML, "Server-sent events").
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let of = |value: &HeaderValue| {
+        let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        media_type.eq_ignore_ascii_case("text/event-stream")
+    };
+    headers.get_all(CONTENT_TYPE).iter().any(of)
+}
+
+/// The answer, which ends when its token would be let in no longer. That of a GET ends as if it were over: clients open
+/// another one, and read in the challenge what is the matter. Any other breaks off, so that nobody takes it for whole.
+pub(super) fn end_with_token(
+    response: Response,
+    method: &Method,
+    protection: Arc<Protection>,
+    admitted: Admitted,
+) -> Response {
+    let breaks_off = method != Method::GET;
+    let ended: Ended = Box::pin(until_refused(protection, admitted));
+    response.map(|body| Body::new(Watched { body, ended: Some(ended), breaks_off }))
+}
+
+/// Ready when the token would be let in no longer.
+async fn until_refused(protection: Arc<Protection>, admitted: Admitted) {
+    let verifier = &protection.verifier;
+    let (grants, clock) = (&verifier.grants, &verifier.clock);
+    let mut known = admitted.known;
+    let mut told = pin!(grants.told(&admitted.grant));
+    loop {
+        if grants.generation(&admitted.grant) == known {
+            let left = admitted.expires_at.until(clock.now());
+            // Told or not, it is judged.
+            let _ = tokio::time::timeout(left.min(PACE), told.as_mut()).await;
+        }
+        // Before it is judged: what is told meanwhile is a reason to judge it once more.
+        told.set(grants.told(&admitted.grant));
+        known = grants.generation(&admitted.grant);
+        // On the heap for this moment only: there are many streams, and most of them wait.
+        match Box::pin(verifier.verify_again(&admitted, &protection.resource)).await {
+            Ok(()) => {}
+            Err(VerifyError::Invalid(reason)) => {
+                tracing::info!(resource = protection.resource, reason, "a stream was ended with its token");
+                return;
+            }
+            Err(VerifyError::Store(error)) => {
+                tracing::debug!(%error, "a stream goes on: nobody knows whether its token is good");
+            }
+            // No proof is asked for.
+            Err(VerifyError::Proof(_)) => return,
+        }
+    }
+}
+
+type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A body that is let through until its token has ended. It is asked for no more than is asked of it.
+struct Watched {
+    body: Body,
+    /// `None` when one of the two is over.
+    ended: Option<Ended>,
+    breaks_off: bool,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(ended) = &mut self.ended
+            && ended.as_mut().poll(context).is_ready()
+        {
+            self.ended = None;
+            // What is behind learns at once that nobody listens.
+            self.body = Body::empty();
+            let broken = self.breaks_off.then(|| Err(axum::Error::new(TokenEnded)));
+            return Poll::Ready(broken);
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) {
+            self.ended = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Why an answer breaks off.
+#[derive(Debug)]
+struct TokenEnded;
+
+impl fmt::Display for TokenEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the token that the answer is for has ended")
+    }
+}
+
+impl Error for TokenEnded {}
