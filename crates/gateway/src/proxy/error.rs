@@ -80,6 +80,9 @@ pub enum ProxyError {
     /// 503 with `Retry-After`: as many processes or requests as there may be.
     #[error("the MCP server behind this gateway is busy: try again")]
     Busy,
+    /// 429 with `Retry-After`: as many requests as one user may have, or all of those who are not signed in.
+    #[error("too many requests at once for one user: try again when some of them have ended")]
+    TooManyAtOnce,
     /// 502
     #[error(
         "the MCP server behind this gateway could not be started, or ended; its operator finds the reason in the gateway's log"
@@ -115,6 +118,7 @@ impl ProxyError {
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyAtOnce => StatusCode::TOO_MANY_REQUESTS,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
             Self::SubjectNotPassed | Self::NoUpstreamAccount => StatusCode::FORBIDDEN,
             Self::UpstreamUnavailable { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -147,6 +151,7 @@ impl ProxyError {
             Self::BackendBroke | Self::BackendRefused | Self::ProcessEnded => "server_error",
             Self::UpstreamUnavailable { .. }
             | Self::Busy
+            | Self::TooManyAtOnce
             | Self::BackendUnreachable
             | Self::ConnectTimeout
             | Self::ResponseTimeout => "temporarily_unavailable",
@@ -176,7 +181,7 @@ impl IntoResponse for ProxyError {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
             }
-            Self::Busy => {
+            Self::Busy | Self::TooManyAtOnce => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(DEFAULT_RETRY.as_secs()));
             }
             Self::MethodNotAllowed => {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod access;
+mod backends;
 mod command;
+mod limits;
 mod static_clients;
 mod store;
 mod trusted_issuers;
