@@ -116,7 +116,6 @@ struct Connection {
 
 impl Connection {
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        stream::prepare(&stream, peer, self.limits.write);
         let first = tokio::select! {
             () = self.shutdown.cancelled() => return,
             first = tokio::time::timeout(self.limits.header_read, is_http2(&stream)) => first,
@@ -134,7 +133,7 @@ impl Connection {
                 Ok::<_, Infallible>(answer.map(|body| answers.answer(body, one)))
             }
         });
-        let stream = TokioIo::new(Bounded::new(stream, self.limits.write));
+        let stream = TokioIo::new(Bounded::client(stream, peer, self.limits.write));
         let mut connection = pin!(builder.serve_connection(stream, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),

@@ -295,7 +295,7 @@ async fn a_client_that_does_not_read_lets_go_of_the_backend() {
     let backend = Backend::start().await;
     let limits = Limits { write: Duration::from_millis(50), ..Limits::default() };
     let at_once = AtOnce { requests: 1, requests_per_user: 1 };
-    let gateway = Setup { limits, at_once, ..Setup::to(&backend) }.start().await;
+    let gateway = Setup { at_once, limits, ..Setup::to(&backend) }.start().await;
     let _unread = gateway.get("").await;
     let mut server = backend.accept().await;
     server.head().await;

@@ -15,7 +15,7 @@ use super::Source;
 use crate::assemble::auth_server;
 use crate::cli::{ConfigArgs, Failure};
 use crate::config::valid::{Backend, CommandConfig, Config, McpConfig};
-use crate::proxy::{BackendClient, Proxy, ProxyOptions, StdioOptions};
+use crate::proxy::{BackendClient, ProcessLimits, Proxy, ProxyOptions, StdioOptions};
 use crate::serve::{serve, shutdown_on_signals};
 
 /// `serve`
@@ -95,7 +95,8 @@ fn proxy(config: &Config, mcp: &McpConfig, client: &BackendClient) -> anyhow::Re
     let backend = match &mcp.backend {
         Backend::Urls(backend) => backend,
         Backend::Command(CommandConfig { launch, limits }) => {
-            return Ok(Proxy::stdio(StdioOptions { mount, launch: launch.clone(), limits: *limits }));
+            let limits = ProcessLimits { response: config.limits.timeouts.response, ..*limits };
+            return Ok(Proxy::stdio(StdioOptions { mount, launch: launch.clone(), limits }));
         }
     };
     let options = ProxyOptions {

@@ -75,7 +75,7 @@ impl http_body::Body for Lent {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.taken.as_ref().map_or_else(|| self.hint.clone(), Passing::size_hint)
+        self.taken.as_ref().map_or(self.hint, Passing::size_hint)
     }
 }
 

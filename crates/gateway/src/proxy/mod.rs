@@ -172,7 +172,7 @@ impl Proxy {
     async fn pass_in_place(&self, request: Request<Body>, id: &RequestId) -> Result<Response, Failure> {
         let place = self.places.take(caller_of(request.extensions()).map(Caller::subject))?;
         let answer = self.backend.pass(request, id).await?;
-        Ok(answer.map(|inner| Body::new(InPlace { inner, _place: place })))
+        Ok(answer.map(|inner| Body::new(InPlace { _place: place, inner })))
     }
 
     /// Passes one request on and gives the answer, whose body still comes in.

@@ -116,8 +116,9 @@ impl Drop for Place {
 /// An answer's body, with which its request ends.
 #[derive(Debug)]
 pub(super) struct InPlace {
-    pub(super) inner: Body,
+    /// Free before the backend hears of the end.
     pub(super) _place: Place,
+    pub(super) inner: Body,
 }
 
 impl http_body::Body for InPlace {

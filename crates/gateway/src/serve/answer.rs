@@ -155,20 +155,17 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    fn chunk(length: usize) -> Result<Bytes, std::io::Error> {
-        Ok(vec![7; length].into())
-    }
+    const CHUNK: Result<&[u8], std::io::Error> = Ok(b"abc");
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_dropped_and_who_waits_for_more_is_not() {
         let (in_flight, answers) = (InFlight::new(), Answers::default());
-        let silent = Body::from_stream(stream::iter([chunk(3)]).chain(stream::pending()));
+        let silent = Body::from_stream(stream::iter([CHUNK]).chain(stream::pending()));
         let mut silent = answers.answer(silent, in_flight.one());
         silent.frame().await.unwrap().unwrap();
         assert!(silent.frame().now_or_never().is_none());
 
-        let mut unread =
-            answers.answer(Body::from_stream(stream::iter([chunk(3), chunk(3)])), in_flight.one());
+        let mut unread = answers.answer(Body::from_stream(stream::iter([CHUNK, CHUNK])), in_flight.one());
         unread.frame().await.unwrap().unwrap();
         let mut never_begun = answers.answer(Body::from("x"), in_flight.one());
 
@@ -189,7 +186,9 @@ mod tests {
             let mut length = 0;
             while !slow.is_end_stream() {
                 assert_eq!(slow.size_hint().exact(), Some((10 * PIECE + 1 - length) as u64));
-                length += slow.frame().await.unwrap().unwrap().into_data().unwrap().len();
+                let piece = slow.frame().await.unwrap().unwrap().into_data().unwrap();
+                assert!(piece.len() <= PIECE);
+                length += piece.len();
                 sleep(LIMIT / 2).await;
             }
             length

@@ -19,20 +19,6 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(150);
 
-/// Sets what a client's connection needs, on which a write may wait for `limit`. What cannot be set is no reason to refuse it.
-#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
-pub(super) fn prepare(stream: &TcpStream, peer: SocketAddr, limit: Duration) {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
-    let set = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
-    #[cfg(target_os = "linux")]
-    // It counts for a client that is there and does not read, too.
-    let set = set.and_then(|()| socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED.max(limit))));
-    if let Err(error) = set {
-        tracing::debug!(%error, %peer, "an option of a connection");
-    }
-}
-
 /// The stream, on which a write that cannot go on for too long is an error.
 #[derive(Debug)]
 pub(super) struct Bounded<S> {
@@ -42,8 +28,30 @@ pub(super) struct Bounded<S> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+impl Bounded<TcpStream> {
+    /// A client's connection, with the options that it needs. What cannot be set is no reason to refuse it.
+    pub(super) fn client(stream: TcpStream, peer: SocketAddr, limit: Duration) -> Self {
+        if let Err(error) = set_options(&stream, limit) {
+            tracing::debug!(%error, %peer, "an option of a connection");
+        }
+        Self::new(stream, limit)
+    }
+}
+
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+fn set_options(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // It counts for a client that is there and does not read, too.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED.max(limit)))?;
+    Ok(())
+}
+
 impl<S> Bounded<S> {
-    pub(super) const fn new(inner: S, limit: Duration) -> Self {
+    const fn new(inner: S, limit: Duration) -> Self {
         Self { inner, limit, timer: None }
     }
 
@@ -107,6 +115,19 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn clients_that_are_gone_without_a_word_are_asked_for() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let stream = Bounded::client(stream, peer, LIMIT);
+        let socket = SockRef::from(&stream.inner);
+        assert!(socket.keepalive().unwrap() && stream.inner.nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_TIME);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_not_taken_for_too_long_is_an_error() {

@@ -83,8 +83,14 @@ fn a_program_has_none_of_it() {
 }
 
 #[test]
-fn the_environment_sets_no_list_here() {
-    assert!(check_with(&file(TWO), &[("MCP_LOGIN_MCP__BACKEND", "http://10.0.0.3/")]).is_err());
+fn the_environment_can_set_them() {
+    for (value, count) in [("http://10.0.0.3/", 1), ("http://10.0.0.3/, http://10.0.0.4/", 2)] {
+        let checked = check_with(&file(BACKEND), &[("MCP_LOGIN_MCP__0__BACKEND", value)]).unwrap();
+        let Backend::Urls(BackendConfig { urls, .. }) = &checked.config.mcp[0].backend else {
+            panic!("a program")
+        };
+        assert_eq!(urls.len(), count);
+    }
 }
 
 #[test]
