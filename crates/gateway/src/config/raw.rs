@@ -95,7 +95,7 @@ pub struct Upstream {
 }
 
 /// A string or a list of strings.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 #[allow(missing_docs)]
 pub enum OneOrMany {

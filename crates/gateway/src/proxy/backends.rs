@@ -20,7 +20,7 @@ use super::client::BackendClient;
 use super::error::{Failure, ProxyError};
 use super::health::{Health, HealthChecks};
 use super::lent::Lent;
-use super::target::Target;
+use super::target::{BadPath, Target};
 
 /// More backends of one server than this are not told apart.
 pub const MAX_BACKENDS: usize = 64;
@@ -51,8 +51,6 @@ type Tried = u64;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) method: Method,
-    /// As the client has asked for it.
-    pub(super) asked: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Passing<Body>,
 }
@@ -101,9 +99,14 @@ impl Backends {
         &self.name
     }
 
-    /// That the path leads nowhere else. It is the same for all of them.
-    pub(super) fn check_path(&self, asked: &Uri) -> Result<(), ProxyError> {
-        self.all.iter().try_for_each(|one| one.target.of(asked).map(drop)).map_err(|_| ProxyError::BadPath)
+    /// That the path leads nowhere else, before anything is done for the request. What is wrong with it does not hang on the
+    /// backend, so one is looked at.
+    pub(super) fn check(&self, place: impl Fn(&Target) -> Result<Uri, BadPath>) -> Result<(), ProxyError> {
+        self.all
+            .iter()
+            .take(1)
+            .try_for_each(|one| place(&one.target).map(drop))
+            .map_err(|_| ProxyError::BadPath)
     }
 
     /// The backend that has the session which the request names; its id becomes the backend's own.
@@ -118,14 +121,16 @@ impl Backends {
         }
     }
 
-    /// The answer, once its head is there, and whose it is. A request of a session goes to its backend or to none.
+    /// The answer, once its head is there, and whose it is. `place` says where at a backend the request goes. One of a session
+    /// goes to its backend or to none.
     pub(super) async fn send(
         &self,
         outgoing: Outgoing,
+        place: impl Fn(&Target) -> Result<Uri, BadPath>,
         session: Option<usize>,
         upload: &Upload,
     ) -> Result<(usize, Response<Incoming>), Failure> {
-        let Outgoing { method, asked, mut headers, mut body } = outgoing;
+        let Outgoing { method, mut headers, mut body } = outgoing;
         let may_go_on = session.is_none() && self.all.len() > 1;
         let is_repeatable = matches!(method, Method::GET | Method::HEAD) && body.is_end_stream();
         let mut tried: Tried = 0;
@@ -136,7 +141,7 @@ impl Backends {
             let (lent, kept) = Lent::new(body);
             let mut request = Request::new(lent);
             *request.method_mut() = method.clone();
-            *request.uri_mut() = self.all[at].target.of(&asked).map_err(|_| ProxyError::BadPath)?;
+            *request.uri_mut() = place(&self.all[at].target).map_err(|_| ProxyError::BadPath)?;
             *request.headers_mut() = if may_go_on { headers.clone() } else { std::mem::take(&mut headers) };
             let failed = match self.ask(Choice { at, is_trial }, request, upload).await {
                 Ok(answer) => return Ok((at, answer)),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use mcp_login::core::Secret;
 use mcp_login::resource::Caller;
@@ -14,6 +14,7 @@ use super::body::{Passing, Upload};
 use super::client::BackendClient;
 use super::error::{Failure, ProxyError};
 use super::headers::{self, X_REQUEST_ID};
+use super::target::{BadPath, Target};
 use super::template::{Template, Values};
 use super::{ProxyOptions, RequestId, caller_of};
 
@@ -53,14 +54,29 @@ impl Forward {
         mut asked: Request<Body>,
         id: &RequestId,
     ) -> Result<Response<Body>, Failure> {
+        let session = self.backends.open_session(asked.headers_mut())?;
+        let uri = asked.uri().clone();
+        let (at, mut response) = self.pass_to(|target| target.of(&uri), session, asked, id).await?;
+        self.backends.mark_session(at, response.headers_mut());
+        Ok(response)
+    }
+
+    /// The answer, and whose it is. `place` says where at a backend the request goes, `session` which backend has its session.
+    pub(super) async fn pass_to(
+        &self,
+        place: impl Fn(&Target) -> Result<Uri, BadPath>,
+        session: Option<usize>,
+        asked: Request<Body>,
+        id: &RequestId,
+    ) -> Result<(usize, Response<Body>), Failure> {
         if matches!(*asked.method(), Method::CONNECT | Method::TRACE) {
             return Err(ProxyError::MethodNotAllowed.into());
         }
-        let session = self.backends.open_session(asked.headers_mut())?;
+        self.backends.check(&place)?;
         let upload = Upload::new();
         let outgoing = self.outgoing(asked, id, &upload).await?;
         let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
-        let (at, answer) = match self.backends.send(outgoing, session, &upload).await {
+        let (at, answer) = match self.backends.send(outgoing, place, session, &upload).await {
             Err(_) if upload.is_exceeded() => return Err(too_large.into()),
             Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
             answer => answer?,
@@ -76,8 +92,7 @@ impl Forward {
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers;
         headers::clean_response(response.headers_mut());
-        self.backends.mark_session(at, response.headers_mut());
-        Ok(response)
+        Ok((at, response))
     }
 
     /// What a backend gets: a new request, with what is known to be right of the old one. Made once, whoever gets it.
@@ -88,7 +103,6 @@ impl Forward {
         upload: &Upload,
     ) -> Result<Outgoing, ProxyError> {
         let (parts, body) = asked.into_parts();
-        self.backends.check_path(&parts.uri)?;
         if body.size_hint().lower() > self.max_body || announced(&parts.headers) > self.max_body {
             return Err(ProxyError::BodyTooLarge { limit: self.max_body });
         }
@@ -114,7 +128,7 @@ impl Forward {
 
         let bounds = self.client.bounds(self.max_body);
         let body = Passing::bounded(body, bounds, upload.clone());
-        Ok(Outgoing { method: parts.method, asked: parts.uri, headers, body })
+        Ok(Outgoing { method: parts.method, headers, body })
     }
 
     /// Asked for only where a header wants it: it may cost a refresh at the upstream.
