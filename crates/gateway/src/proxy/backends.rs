@@ -215,3 +215,65 @@ async fn check(all: Arc<[Backend]>, at: usize, checks: HealthChecks, client: Bac
         tokio::time::sleep(checks.interval).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::proxy::Timeouts;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn backends(count: usize) -> Backends {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let urls: Vec<Url> = (0..count).map(|n| format!("http://10.0.0.{n}/").parse().unwrap()).collect();
+        Backends::new("/mcp", &urls, None, BackendClient::new(Timeouts::default()).unwrap())
+    }
+
+    fn turns(backends: &Backends, count: usize) -> Vec<(usize, bool)> {
+        let choices = (0..count).map(|_| backends.choose(0).unwrap());
+        choices.map(|Choice { at, is_trial }| (at, is_trial)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_away_is_left_out_and_then_tried_with_one_request() {
+        let backends = backends(3);
+        let away = |is_trial| backends.all[1].health.unreachable(Instant::now(), is_trial, "refused");
+        assert_eq!(turns(&backends, 3), [(0, false), (1, false), (2, false)]);
+        away(false);
+        for at in turns(&backends, 6) {
+            assert!(matches!(at, (0 | 2, false)), "{at:?}");
+        }
+        advance(SECOND).await;
+        assert_eq!(turns(&backends, 1), [(1, true)]);
+        assert!(turns(&backends, 6).iter().all(|(at, _)| *at != 1));
+        away(true);
+        advance(SECOND).await;
+        assert!(turns(&backends, 6).iter().all(|(at, _)| *at != 1));
+        advance(SECOND).await;
+        assert_eq!(turns(&backends, 1), [(1, true)]);
+        backends.all[1].health.reached();
+        let mut again: Vec<usize> = turns(&backends, 3).into_iter().map(|(at, _)| at).collect();
+        again.sort_unstable();
+        assert_eq!(again, [0, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_has_a_request_once() {
+        for count in [1, 2, MAX_BACKENDS] {
+            let backends = backends(count);
+            let mut tried = 0;
+            for _ in 0..count {
+                let Choice { at, .. } = backends.choose(tried).unwrap();
+                assert_eq!(tried & (1 << at), 0);
+                backends.all[at].health.unreachable(Instant::now(), false, "refused");
+                tried |= 1 << at;
+            }
+            assert!(backends.choose(tried).is_none());
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::http::uri::PathAndQuery;
+
 use super::{check_http_url, limits};
 use crate::config::duration::parse;
 use crate::config::fault::Faults;
@@ -108,7 +110,7 @@ fn health(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<HealthChecks
     let interval = time(raw.health_interval.as_ref(), "health_interval", interval, MAX_INTERVAL, "1h");
     let timeout = time(raw.health_timeout.as_ref(), "health_timeout", timeout, MAX_TIMEOUT, "1m");
     let path = raw.health_path.clone()?;
-    let is_path = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    let is_path = path.starts_with('/') && !path.contains('#') && path.parse::<PathAndQuery>().is_ok();
     if !is_path {
         faults.push(format!("{key}.health_path"), "not a path: write \"/healthz\"");
     }
