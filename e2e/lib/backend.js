@@ -10,12 +10,13 @@ import { within } from './http.js';
 
 const BODY_LIMIT = 64 * 1024 * 1024;
 
-/** Starts the backend on a free port of 127.0.0.1. */
-export async function startBackend() {
+/** Starts the backend on a port of 127.0.0.1, a free one unless it is given. */
+export async function startBackend({ port = 0 } = {}) {
   const requests = []; // { method, url, headers, rawHeaders, bytes, rpc }
   const events = new EventEmitter(); // 'tick-wait', 'abort'
   const gates = []; // resolvers of `ticks` calls that wait for a release
   const sessions = new Map(); // id → transport, of the server with sessions
+  const hooks = {}; // dies: whether the connection is cut once this request was read
   let aborted = 0;
 
   const server = http.createServer(async (req, res) => {
@@ -40,6 +41,7 @@ export async function startBackend() {
         return void plain(res, 400);
       }
       record.rpc = [message].flat().map((one) => one?.method);
+      if (hooks.dies?.(record)) return void req.socket.destroy();
       if (req.url === '/sessions') return void (await inSession(req, res, message));
       const mcp = tools({ headers: req.headers, gate });
       const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });
@@ -55,7 +57,7 @@ export async function startBackend() {
     }
     return undefined;
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
 
   /** Opens a session with `initialize`; everything else needs one. */
   async function inSession(req, res, message) {
@@ -80,7 +82,9 @@ export async function startBackend() {
   return {
     url: `http://127.0.0.1:${server.address().port}/mcp`,
     sessionsUrl: `http://127.0.0.1:${server.address().port}/sessions`,
+    port: server.address().port,
     requests,
+    hooks,
     /** How many answers were cut off by the other side. */
     aborted: () => aborted,
     /** Lets the waiting `ticks` call send its next event (waits for it to arrive there first). */

@@ -1,7 +1,9 @@
 //! The listener: HTTP/1.1 and HTTP/2 without TLS, with a bound for everything, and an end that lets requests finish.
 
+mod answer;
 mod in_flight;
 mod limits;
+mod stream;
 
 use std::convert::Infallible;
 use std::io;
@@ -27,7 +29,9 @@ use tower::ServiceExt;
 
 pub use limits::Limits;
 
-use in_flight::{Counted, InFlight};
+use answer::Answers;
+use in_flight::InFlight;
+use stream::Bounded;
 
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -112,9 +116,6 @@ struct Connection {
 
 impl Connection {
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
         let first = tokio::select! {
             () = self.shutdown.cancelled() => return,
             first = tokio::time::timeout(self.limits.header_read, is_http2(&stream)) => first,
@@ -122,22 +123,25 @@ impl Connection {
         let Ok(Ok(http2)) = first else { return };
         let builder =
             if http2 { self.builder.clone().http2_only() } else { self.builder.clone().http1_only() };
-        let in_flight = InFlight::new();
+        let (in_flight, answers) = (InFlight::new(), Answers::default());
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             let one = in_flight.one();
-            let answer = self.app.clone().oneshot(request.map(Body::new));
+            let (answer, answers) = (self.app.clone().oneshot(request.map(Body::new)), answers.clone());
             async move {
                 let answer: Response = answer.await?;
-                Ok::<_, Infallible>(answer.map(|inner| Counted { inner, _one: one }))
+                Ok::<_, Infallible>(answer.map(|body| answers.answer(body, one)))
             }
         });
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Bounded::client(stream, peer, self.limits.write));
+        let mut connection = pin!(builder.serve_connection(stream, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.shutdown.cancelled() => None,
             // HTTP/2 has no such bound of its own, and a client that answers pings would stay for ever.
             () = in_flight.none_for(self.limits.idle) => None,
+            // On HTTP/1.1 a client that does not read stops the connection itself, which has its bound.
+            never = answers.drop_stalled(&in_flight, self.limits.write), if http2 => match never {},
         };
         let ended = if let Some(ended) = ended {
             ended

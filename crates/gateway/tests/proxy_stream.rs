@@ -201,7 +201,8 @@ async fn a_backend_that_hangs_is_504() {
     let timeouts = Timeouts { connect: short, response: short, ..Timeouts::default() };
     assert_eq!(status(&Setup { timeouts, ..Setup::to(&backend) }.start().await).await, "504");
     // It accepts, and never begins the TLS handshake.
-    let tls = Setup { backend: backend.url().replace("http:", "https:"), timeouts, ..Setup::to(&backend) };
+    let backends = vec![backend.url().replace("http:", "https:")];
+    let tls = Setup { backends, timeouts, ..Setup::to(&backend) };
     assert_eq!(status(&tls.start().await).await, "504");
 }
 

@@ -18,10 +18,10 @@ use tokio::net::TcpListener;
 use super::Source;
 use crate::assemble::auth_server;
 use crate::cli::{ConfigArgs, Failure};
-use crate::config::valid::{Backend, CommandConfig, Config, McpConfig, PublicUrl, Transport};
-use crate::proxy::{BackendClient, DEFAULT_MAX_BODY, Proxy, ProxyOptions, StdioOptions, Timeouts};
+use crate::config::valid::{Backend, CommandConfig, Config, McpConfig, Transport};
+use crate::proxy::{BackendClient, ProcessLimits, Proxy, ProxyOptions, StdioOptions};
 use crate::rebinding::{check_host, check_origin};
-use crate::serve::{Limits, serve, shutdown_on_signals};
+use crate::serve::{serve, shutdown_on_signals};
 
 /// `serve`
 pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
@@ -39,7 +39,7 @@ pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
     for mcp in &config.mcp {
         tracing::info!("{}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend);
     }
-    serve(listener, app.router.clone(), shutdown, Limits::default()).await;
+    serve(listener, app.router.clone(), shutdown, config.limits.listener).await;
     app.end().await;
     tracing::info!("ended");
     Ok(())
@@ -63,7 +63,7 @@ impl Application {
 /// The whole gateway: the authorization server, and each MCP server behind its protection.
 pub async fn application(config: &Config) -> anyhow::Result<Application> {
     let auth = auth_server(config).await?;
-    let client = BackendClient::new(Timeouts::default())?;
+    let client = BackendClient::new(config.limits.timeouts)?;
     // Before anybody is served: then backends can know the key when the first call comes.
     if config.mcp.iter().any(|mcp| mcp.assertion.is_some())
         && let Err(error) = auth.assertions().prepare().await
@@ -76,7 +76,7 @@ pub async fn application(config: &Config) -> anyhow::Result<Application> {
     let mut proxies = Vec::new();
     for mcp in &config.mcp {
         let assertion = mcp.assertion.clone().map(|audience| (auth.assertions(), audience));
-        let proxy = proxy(&config.public_url, mcp, assertion, &client)?;
+        let proxy = proxy(config, mcp, assertion, &client)?.at_once(config.limits.at_once);
         proxies.push(proxy.clone());
         let protected = proxy.into_router().route_layer(auth.protect(mcp.path.as_str())?);
         app = app.merge(protected.route_layer(origins.clone()));
@@ -107,25 +107,28 @@ async fn not_found() -> impl IntoResponse {
 
 /// The way to one MCP server, not yet protected.
 fn proxy(
-    public_url: &PublicUrl,
+    config: &Config,
     mcp: &McpConfig,
     assertion: Option<(Assertions, String)>,
     client: &BackendClient,
 ) -> anyhow::Result<Proxy> {
+    let public_url = &config.public_url;
     let mount = format!("{}{}", public_url.path().trim_end_matches('/'), mcp.path.as_str());
     let backend = match &mcp.backend {
-        Backend::Url(url) => url.as_url().clone(),
+        Backend::Urls(backend) => backend,
         Backend::Command(CommandConfig { launch, limits }) => {
-            return Ok(Proxy::stdio(StdioOptions { mount, launch: launch.clone(), limits: *limits }));
+            let limits = ProcessLimits { response: config.limits.timeouts.response, ..*limits };
+            return Ok(Proxy::stdio(StdioOptions { mount, launch: launch.clone(), limits }));
         }
     };
     let options = ProxyOptions {
         mount,
-        backend,
+        backends: backend.urls.iter().map(|url| url.as_url().clone()).collect(),
+        health: backend.health.clone(),
         public_scheme: public_url.scheme(),
         public_host: HeaderValue::try_from(public_url.authority()).context("public_url: its host")?,
         headers: mcp.headers.clone(),
-        max_body: DEFAULT_MAX_BODY,
+        max_body: backend.max_body.unwrap_or(config.limits.max_body),
         assertion,
     };
     Ok(match mcp.transport {

@@ -25,6 +25,7 @@ pub struct Config {
     pub trusted_issuers: Vec<TrustedIssuer>,
     pub clients: Clients,
     pub tokens: Tokens,
+    pub limits: Limits,
     pub mcp: Vec<Mcp>,
 }
 
@@ -96,7 +97,7 @@ pub struct Upstream {
 }
 
 /// A string or a list of strings.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 #[allow(missing_docs)]
 pub enum OneOrMany {
@@ -176,14 +177,37 @@ pub struct Tokens {
     pub refresh_retry_window: Option<String>,
 }
 
+/// `[limits]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub connections: Option<i64>,
+    pub header_timeout: Option<String>,
+    pub idle_timeout: Option<String>,
+    pub write_timeout: Option<String>,
+    pub drain_timeout: Option<String>,
+    pub max_body: Option<String>,
+    pub body_timeout: Option<String>,
+    pub body_idle_timeout: Option<String>,
+    pub connect_timeout: Option<String>,
+    pub response_timeout: Option<String>,
+    pub max_requests: Option<i64>,
+    pub max_requests_per_user: Option<i64>,
+}
+
 /// `[[mcp]]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct Mcp {
     pub path: Option<String>,
-    pub backend: Option<String>,
+    pub backend: Option<OneOrMany>,
     pub transport: Option<String>,
+    pub health_path: Option<String>,
+    pub health_interval: Option<String>,
+    pub health_timeout: Option<String>,
+    pub max_body: Option<String>,
     pub command: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
     pub inherit_env: Option<Vec<String>>,

@@ -59,6 +59,7 @@ pub(super) static ROOT: &[Key] = &[
     key("trusted_issuers", Kind::Sections(TRUSTED_ISSUER)),
     key("clients", Kind::Section(CLIENTS)),
     key("tokens", Kind::Section(TOKENS)),
+    key("limits", Kind::Section(LIMITS)),
     key("mcp", Kind::Sections(MCP)),
 ];
 
@@ -153,10 +154,29 @@ static TOKENS: &[Key] = &[
     key("refresh_retry_window", Kind::Text),
 ];
 
+static LIMITS: &[Key] = &[
+    key("connections", Kind::Number),
+    key("header_timeout", Kind::Text),
+    key("idle_timeout", Kind::Text),
+    key("write_timeout", Kind::Text),
+    key("drain_timeout", Kind::Text),
+    key("max_body", Kind::Text),
+    key("body_timeout", Kind::Text),
+    key("body_idle_timeout", Kind::Text),
+    key("connect_timeout", Kind::Text),
+    key("response_timeout", Kind::Text),
+    key("max_requests", Kind::Number),
+    key("max_requests_per_user", Kind::Number),
+];
+
 static MCP: &[Key] = &[
     key("path", Kind::Text),
-    key("backend", Kind::Text),
+    key("backend", Kind::TextOrTexts),
     key("transport", Kind::Text),
+    key("health_path", Kind::Text),
+    key("health_interval", Kind::Text),
+    key("health_timeout", Kind::Text),
+    key("max_body", Kind::Text),
     key("command", Kind::Texts),
     key("env", Kind::TextByName),
     key("inherit_env", Kind::Texts),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::BoxError;
-use axum::body::Body;
 use axum::http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -16,8 +15,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use super::body::{Bounds, Passing, Upload};
+use super::body::{Bounds, Upload};
 use super::error::{Failure, ProxyError};
+use super::lent::Lent;
 
 /// Node closes idle connections after 5 s: ours are gone before, so that no request meets a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -53,7 +53,7 @@ impl Default for Timeouts {
 /// Connections to backends, shared by every proxy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BackendClient {
-    client: Client<Within<HttpsConnector<HttpConnector>>, Passing<Body>>,
+    client: Client<Within<HttpsConnector<HttpConnector>>, Lent>,
     timeouts: Timeouts,
 }
 
@@ -72,7 +72,7 @@ impl BackendClient {
             .enable_http1()
             .wrap_connector(http);
         // A request that met a closing connection before a byte of it was sent is sent again on another one: that is this
-        // client's own rule, and the only retry there is.
+        // client's own rule. What goes to another backend is decided elsewhere.
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
@@ -91,12 +91,19 @@ impl BackendClient {
         self.timeouts.first_event
     }
 
-    /// Comes back when the backend has had its time. A body that does not arrive is not its fault.
+    /// How long a connection may take to stand.
+    pub(super) const fn connect_timeout(&self) -> Duration {
+        self.timeouts.connect
+    }
+
+    /// Comes back when the backend has had its time. A body that does not arrive is not its fault, and neither is what others
+    /// took before it.
     async fn too_late(&self, upload: &Upload) {
         let limit = self.timeouts.connect + self.timeouts.response;
+        let begin = Instant::now();
         loop {
             let now = Instant::now();
-            let end = upload.backends_turn().unwrap_or(now) + limit;
+            let end = upload.backends_turn().unwrap_or(now).max(begin) + limit;
             if end <= now {
                 return;
             }
@@ -107,7 +114,7 @@ impl BackendClient {
     /// The answer, once its head is there. Dropping the future or the answer's body closes the connection.
     pub(super) async fn send(
         &self,
-        request: Request<Passing<Body>>,
+        request: Request<Lent>,
         upload: &Upload,
     ) -> Result<Response<Incoming>, Failure> {
         let answered = tokio::select! {
@@ -128,6 +135,18 @@ impl BackendClient {
             };
             Failure { error, cause: Some(cause) }
         })
+    }
+
+    /// Whether a GET is answered with 2xx in time. The error says what came instead.
+    pub(super) async fn check(&self, asked: Uri, limit: Duration) -> Result<(), String> {
+        let mut request = Request::new(Lent::empty());
+        *request.uri_mut() = asked;
+        match tokio::time::timeout(limit, self.client.request(request)).await {
+            Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
+            Ok(Ok(answer)) => Err(format!("answered {}", answer.status().as_u16())),
+            Ok(Err(error)) => Err(chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": ")),
+            Err(_) => Err("did not answer in time".to_owned()),
+        }
     }
 }
 

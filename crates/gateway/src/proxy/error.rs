@@ -105,6 +105,9 @@ pub enum ProxyError {
     /// 503 with `Retry-After`: as many processes or requests as there may be.
     #[error("the MCP server behind this gateway is busy: try again")]
     Busy,
+    /// 429 with `Retry-After`: as many requests as one user may have, or all of those who are not signed in.
+    #[error("too many requests at once for one user: try again when some of them have ended")]
+    TooManyAtOnce,
     /// 502
     #[error(
         "the MCP server behind this gateway could not be started, or ended; its operator finds the reason in the gateway's log"
@@ -140,6 +143,7 @@ impl ProxyError {
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotAllowed | Self::StreamOnly => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyAtOnce => StatusCode::TOO_MANY_REQUESTS,
             Self::LoginNeeded => StatusCode::UNAUTHORIZED,
             Self::SubjectNotPassed | Self::NoUpstreamAccount | Self::AssertionTooLong => {
                 StatusCode::FORBIDDEN
@@ -189,6 +193,7 @@ impl ProxyError {
             | Self::UpstreamTokenRenewed
             | Self::AssertionUnavailable
             | Self::Busy
+            | Self::TooManyAtOnce
             | Self::BackendUnreachable
             | Self::ConnectTimeout
             | Self::ResponseTimeout => "temporarily_unavailable",
@@ -230,7 +235,7 @@ impl IntoResponse for ProxyError {
             Self::UpstreamTokenRenewed => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            Self::Busy | Self::AssertionUnavailable => {
+            Self::Busy | Self::TooManyAtOnce | Self::AssertionUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(DEFAULT_RETRY.as_secs()));
             }
             Self::StreamOnly => {

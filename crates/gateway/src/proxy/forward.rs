@@ -7,21 +7,22 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use mcp_login::core::Secret;
-use mcp_login::resource::{Assertions, Caller, MaybeCaller};
+use mcp_login::resource::{Assertions, Caller};
 
+use super::backends::{Backends, Outgoing};
 use super::body::{Passing, Upload};
 use super::client::BackendClient;
 use super::error::{Failure, ProxyError};
 use super::headers::{self, X_REQUEST_ID};
-use super::target::Target;
+use super::target::{BadPath, Target};
 use super::template::{Template, Values};
-use super::{ProxyOptions, RequestId};
+use super::{ProxyOptions, RequestId, caller_of};
 
 /// What one mount needs to pass requests on.
 #[derive(Debug)]
 pub(super) struct Forward {
     client: BackendClient,
-    target: Target,
+    backends: Backends,
     scheme: &'static str,
     host: HeaderValue,
     names: Vec<HeaderName>,
@@ -32,9 +33,10 @@ pub(super) struct Forward {
 
 impl Forward {
     pub(super) fn new(options: ProxyOptions, client: BackendClient) -> Self {
+        let (urls, checks) = (&options.backends, options.health.as_ref());
         Self {
+            backends: Backends::new(&options.mount, urls, checks, client.clone()),
             client,
-            target: Target::new(&options.mount, &options.backend),
             scheme: options.public_scheme,
             host: options.public_host,
             names: options.headers.iter().map(|(name, _)| name.clone()).collect(),
@@ -45,29 +47,38 @@ impl Forward {
     }
 
     /// Where this mount leads, for the log.
-    pub(super) fn origin(&self) -> &str {
-        self.target.origin()
+    pub(super) fn name(&self) -> &str {
+        self.backends.name()
     }
 
-    pub(super) async fn pass(&self, asked: Request<Body>, id: &RequestId) -> Result<Response<Body>, Failure> {
+    pub(super) async fn pass(
+        &self,
+        mut asked: Request<Body>,
+        id: &RequestId,
+    ) -> Result<Response<Body>, Failure> {
+        let session = self.backends.open_session(asked.headers_mut())?;
+        let uri = asked.uri().clone();
+        let (at, mut response) = self.pass_to(|target| target.of(&uri), session, asked, id).await?;
+        self.backends.mark_session(at, response.headers_mut());
+        Ok(response)
+    }
+
+    /// The answer, and whose it is. `place` says where at a backend the request goes, `session` which backend has its session.
+    pub(super) async fn pass_to(
+        &self,
+        place: impl Fn(&Target) -> Result<Uri, BadPath>,
+        session: Option<usize>,
+        asked: Request<Body>,
+        id: &RequestId,
+    ) -> Result<(usize, Response<Body>), Failure> {
         if matches!(*asked.method(), Method::CONNECT | Method::TRACE) {
             return Err(ProxyError::MethodNotAllowed.into());
         }
-        let target = self.target.of(asked.uri()).map_err(|_| ProxyError::BadPath)?;
-        self.pass_to(target, asked, id).await
-    }
-
-    /// To this address of the backend.
-    pub(super) async fn pass_to(
-        &self,
-        target: Uri,
-        asked: Request<Body>,
-        id: &RequestId,
-    ) -> Result<Response<Body>, Failure> {
+        self.backends.check(&place)?;
         let upload = Upload::new();
-        let (request, passed) = self.request(target, asked, id, &upload).await?;
+        let (outgoing, passed) = self.outgoing(asked, id, &upload).await?;
         let too_large = ProxyError::BodyTooLarge { limit: self.max_body };
-        let answer = match self.client.send(request, &upload).await {
+        let (at, answer) = match self.backends.send(outgoing, place, session, &upload).await {
             Err(_) if upload.is_exceeded() => return Err(too_large.into()),
             Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
             answer => answer?,
@@ -83,25 +94,21 @@ impl Forward {
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers;
         headers::clean_response(response.headers_mut());
-        Ok(response)
+        Ok((at, response))
     }
 
-    /// The request that the backend gets: a new one, with what is known to be right of the old one.
-    async fn request(
+    /// What a backend gets: a new request, with what is known to be right of the old one. Made once, whoever gets it.
+    async fn outgoing(
         &self,
-        target: Uri,
         asked: Request<Body>,
         id: &RequestId,
         upload: &Upload,
-    ) -> Result<(Request<Passing<Body>>, Option<Passed>), ProxyError> {
+    ) -> Result<(Outgoing, Option<Passed>), ProxyError> {
         let (parts, body) = asked.into_parts();
         if body.size_hint().lower() > self.max_body || announced(&parts.headers) > self.max_body {
             return Err(ProxyError::BodyTooLarge { limit: self.max_body });
         }
-        let caller = match parts.extensions.get::<Caller>() {
-            Some(caller) => Some(caller),
-            None => parts.extensions.get::<MaybeCaller>().and_then(|caller| caller.0.as_ref()),
-        };
+        let caller = caller_of(&parts.extensions);
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
 
         let mut headers = parts.headers;
@@ -125,11 +132,8 @@ impl Forward {
         }
 
         let bounds = self.client.bounds(self.max_body);
-        let mut request = Request::new(Passing::bounded(body, bounds, upload.clone()));
-        *request.method_mut() = parts.method;
-        *request.uri_mut() = target;
-        *request.headers_mut() = headers;
-        Ok((request, caller.cloned().zip(token)))
+        let body = Passing::bounded(body, bounds, upload.clone());
+        Ok((Outgoing { method: parts.method, headers, body }, caller.cloned().zip(token)))
     }
 
     /// Asked for only where a header wants it: it may cost a refresh at the upstream.

@@ -3,11 +3,16 @@
 //!
 //! [`Caller`]: mcp_login::resource::Caller
 
+mod affinity;
+mod backends;
 mod body;
 mod client;
 mod error;
 mod forward;
 mod headers;
+mod health;
+mod lent;
+mod places;
 mod sse;
 mod stdio;
 mod target;
@@ -22,20 +27,24 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request};
+use axum::http::{Extensions, HeaderName, HeaderValue, Request};
 use axum::response::{IntoResponse, Response};
-use mcp_login::resource::Assertions;
+use mcp_login::resource::{Assertions, Caller, MaybeCaller};
 use url::Url;
 
+pub use backends::MAX_BACKENDS;
 pub use client::{BackendClient, Timeouts};
 pub use error::ProxyError;
 pub use headers::{check_configured_name, same_name};
+pub use health::HealthChecks;
+pub use places::AtOnce;
 pub use sse::SESSION_QUERY;
 pub use stdio::{Launch, Limits as ProcessLimits, StdioOptions};
 pub use template::{Template, Values};
 
 use error::Failure;
 use forward::Forward;
+use places::{InPlace, Places};
 use sse::Sse;
 use stdio::Stdio;
 
@@ -47,8 +56,10 @@ pub const DEFAULT_MAX_BODY: u64 = 32 * 1024 * 1024;
 pub struct ProxyOptions {
     /// The path under which requests arrive, as the request line has it.
     pub mount: String,
-    /// Where they go: http or https, without userinfo, query and fragment.
-    pub backend: Url,
+    /// Where they go, in turns: http or https, without userinfo, query and fragment. At least one, [`MAX_BACKENDS`] at most.
+    pub backends: Vec<Url>,
+    /// How those are asked whether they are well; `None` for not at all.
+    pub health: Option<HealthChecks>,
     /// `http` or `https`: what `X-Forwarded-Proto` says.
     pub public_scheme: &'static str,
     /// What `X-Forwarded-Host` says.
@@ -92,6 +103,7 @@ impl Default for RequestId {
 pub struct Proxy {
     backend: Backend,
     mount: Arc<str>,
+    places: Arc<Places>,
 }
 
 /// What answers behind a mount.
@@ -117,34 +129,45 @@ impl Backend {
     /// For the log.
     fn name(&self) -> &str {
         match self {
-            Self::Http(forward) => forward.origin(),
-            Self::Sse(sse) => sse.origin(),
+            Self::Http(forward) => forward.name(),
+            Self::Sse(sse) => sse.name(),
             Self::Stdio(stdio) => stdio.program(),
         }
     }
 }
 
 impl Proxy {
-    /// A proxy.
+    /// A proxy. Where backends are to be asked whether they are well, that begins here, on the runtime that this is called in.
     #[must_use]
     pub fn new(options: ProxyOptions, client: BackendClient) -> Self {
         let mount = options.mount.as_str().into();
-        Self { backend: Backend::Http(Arc::new(Forward::new(options, client))), mount }
+        Self::before(Backend::Http(Arc::new(Forward::new(options, client))), mount)
     }
 
-    /// The way to a server of the HTTP+SSE transport (MCP 2024-11-05): `backend` is the address of its stream. The protection
+    fn before(backend: Backend, mount: Arc<str>) -> Self {
+        Self { backend, mount, places: Arc::new(Places::new(AtOnce::default())) }
+    }
+
+    /// How many requests there may be at once.
+    #[must_use]
+    pub fn at_once(mut self, bounds: AtOnce) -> Self {
+        self.places = Arc::new(Places::new(bounds));
+        self
+    }
+
+    /// The way to a server of the HTTP+SSE transport (MCP 2024-11-05): the first of `backends` is the address of its stream. The protection
     /// in front has to open sessions that [`SESSION_QUERY`] names.
     #[must_use]
     pub fn sse(options: ProxyOptions, client: BackendClient) -> Self {
         let mount = options.mount.as_str().into();
-        Self { backend: Backend::Sse(Arc::new(Sse::new(options, client))), mount }
+        Self::before(Backend::Sse(Arc::new(Sse::new(options, client))), mount)
     }
 
     /// The way to a program that speaks MCP on its standard input and output.
     #[must_use]
     pub fn stdio(options: StdioOptions) -> Self {
         let mount = options.mount.as_str().into();
-        Self { backend: Backend::Stdio(Arc::new(Stdio::new(options))), mount }
+        Self::before(Backend::Stdio(Arc::new(Stdio::new(options))), mount)
     }
 
     /// Ends the processes that this proxy has started, and starts no more.
@@ -163,12 +186,18 @@ impl Proxy {
             .route_service(&format!("{mount}/{{*rest}}"), self)
     }
 
+    async fn pass_in_place(&self, request: Request<Body>, id: &RequestId) -> Result<Response, Failure> {
+        let place = self.places.take(caller_of(request.extensions()).map(Caller::subject))?;
+        let answer = self.backend.pass(request, id).await?;
+        Ok(answer.map(|inner| Body::new(InPlace { _place: place, inner })))
+    }
+
     /// Passes one request on and gives the answer, whose body still comes in.
     pub async fn pass(&self, request: Request<Body>) -> Response {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
         let method = request.method().clone();
         let begin = Instant::now();
-        let result = self.backend.pass(request, &id).await;
+        let result = self.pass_in_place(request, &id).await;
         let milliseconds = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (request_id, mcp) = (id.as_str(), &*self.mount);
         let mut response = match result {
@@ -190,6 +219,12 @@ impl Proxy {
         response.headers_mut().insert(headers::X_REQUEST_ID, id.0);
         response
     }
+}
+
+/// Whose request it is; `None` for nobody's in particular.
+fn caller_of(extensions: &Extensions) -> Option<&Caller> {
+    let of_anybody = || extensions.get::<MaybeCaller>().and_then(|caller| caller.0.as_ref());
+    extensions.get::<Caller>().or_else(of_anybody)
 }
 
 impl tower::Service<Request<Body>> for Proxy {

@@ -26,11 +26,6 @@ impl Target {
         }
     }
 
-    /// Scheme, host and port of the backend, for the log.
-    pub(super) fn origin(&self) -> &str {
-        &self.origin
-    }
-
     /// The backend's path, the rest of the client's path behind the mount, and the client's query, byte for byte.
     pub(super) fn of(&self, asked: &Uri) -> Result<Uri, BadPath> {
         let rest = asked.path().strip_prefix(&self.mount).ok_or(BadPath)?;

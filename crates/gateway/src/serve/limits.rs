@@ -14,6 +14,8 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a connection is kept without a request in flight.
     pub idle: Duration,
+    /// How long a client may leave unread what it is sent. A stream on which there is nothing to send may go on for ever.
+    pub write: Duration,
     /// How long a connection that is asked to end may stay without a request in flight.
     pub goodbye: Duration,
     /// How long requests in flight may go on after the end was asked for. Event streams are cut then.
@@ -29,6 +31,7 @@ impl Default for Limits {
         Self {
             header_read: Duration::from_secs(15),
             idle: Duration::from_secs(60),
+            write: Duration::from_secs(60),
             goodbye: Duration::from_secs(2),
             // Container runtimes kill after ten seconds.
             drain: Duration::from_secs(8),

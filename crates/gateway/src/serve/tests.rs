@@ -17,11 +17,44 @@ struct Server {
     release: Arc<Notify>,
     /// Told when `/slow` has begun.
     begun: Arc<Notify>,
+    /// Told when `/flood` was let go.
+    dropped: Arc<Notify>,
+}
+
+/// As much as a client takes.
+struct Flood(Arc<Notify>);
+
+impl futures_util::Stream for Flood {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Ready(Some(Ok(vec![b'x'; 64 * 1024].into())))
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 async fn start(limits: Limits) -> Server {
     let (release, begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (go, started) = (Arc::clone(&release), Arc::clone(&begun));
+    let (second, dropped) = (Arc::clone(&release), Arc::new(Notify::new()));
+    let let_go = Arc::clone(&dropped);
+    let flood = move || async move { Body::from_stream(Flood(let_go)) };
+    let told = move || async move {
+        let first = futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"first"))]);
+        let second = futures_util::stream::once(async move {
+            second.notified().await;
+            Ok(Bytes::from_static(b"second"))
+        });
+        Body::from_stream(first.chain(second))
+    };
     let slow = move || async move {
         started.notify_one();
         go.notified().await;
@@ -34,12 +67,14 @@ async fn start(limits: Limits) -> Server {
     let app = Router::new()
         .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
         .route("/slow", get(slow))
-        .route("/endless", get(endless));
+        .route("/endless", get(endless))
+        .route("/told", get(told))
+        .route("/flood", get(flood));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let ended = tokio::spawn(serve(listener, app, shutdown.clone(), limits));
-    Server { address, shutdown, ended, release, begun }
+    Server { address, shutdown, ended, release, begun, dropped }
 }
 
 impl Server {
@@ -167,4 +202,47 @@ async fn an_end_does_not_wait_for_heads_that_are_not_complete() {
     server.shutdown.cancel();
     rest(partial).await;
     tokio::time::timeout(Duration::from_secs(10), server.ended).await.expect("an end").unwrap();
+}
+
+async fn until(stream: &mut TcpStream, part: &str) {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(part) {
+        let more = tokio::time::timeout(Duration::from_secs(10), stream.read_buf(&mut seen)).await;
+        assert_ne!(more.expect("more").unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_and_a_silent_stream_is_not() {
+    let server = start(Limits { write: Duration::from_millis(50), ..Limits::default() }).await;
+    let mut silent = server.send(b"GET /told HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    until(&mut silent, "first").await;
+    let _unread = server.send(b"GET /flood HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    // It was idle for less long than the other, so what cut it would have cut that one.
+    tokio::time::timeout(Duration::from_secs(10), server.dropped.notified()).await.expect("an end");
+    server.release.notify_one();
+    until(&mut silent, "second").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_leaves_its_place_to_others() {
+    let limits = Limits { write: Duration::from_millis(50), connections: 1, ..Limits::default() };
+    let server = start(limits).await;
+    let _unread = server.send(b"GET /flood HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let answer = rest(server.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await).await;
+    assert!(answer.ends_with("127.0.0.1"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_http2_stream_that_is_not_read_is_dropped_and_the_others_go_on() {
+    let server = start(Limits { write: Duration::from_millis(50), ..Limits::default() }).await;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let ask = |path: &str| client.get(format!("http://{}{path}", server.address)).send();
+    let mut silent = ask("/told").await.unwrap();
+    assert_eq!(silent.chunk().await.unwrap().unwrap(), "first");
+    let _unread = ask("/flood").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), server.dropped.notified()).await.expect("an end");
+    server.release.notify_one();
+    assert_eq!(silent.chunk().await.unwrap().unwrap(), "second");
 }

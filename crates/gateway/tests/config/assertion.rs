@@ -37,6 +37,12 @@ fn what_cannot_be_is_a_fault() {
     let program = with(BACKEND, "command = [\"npx\", \"server\"]\nassertion = true");
     let message = one_fault(&program, "mcp[0].assertion");
     assert!(message.contains("write env"), "{message}");
+    let two = "backend = [\"http://127.0.0.1:3000/mcp\", \"http://127.0.0.1:3001/mcp\"]\nassertion = true";
+    one_fault(&with(BACKEND, two), "mcp[0].assertion_audience");
+    assert_eq!(
+        audience(&with(BACKEND, &format!("{two}\nassertion_audience = \"urn:notes\""))).as_deref(),
+        Some("urn:notes")
+    );
     let word = with(BACKEND, &format!("{BACKEND}\nassertion = \"yes\""));
     one_fault(&word, "mcp[0].assertion");
 }

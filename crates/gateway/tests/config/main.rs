@@ -4,7 +4,9 @@
 mod access;
 mod allowed;
 mod assertion;
+mod backends;
 mod command;
+mod limits;
 mod static_clients;
 mod store;
 mod transport;
@@ -306,15 +308,6 @@ fn paths_do_not_meet() {
 }
 
 #[test]
-fn backends_are_http_without_userinfo() {
-    let backend = |url: &str| with("http://127.0.0.1:3000/mcp", url);
-    for bad in ["ftp://h", "h:3000", "http://u:p@h/", "http://h/?key=1", "http://h/#x", "", "http://h:0/"] {
-        one_fault(&backend(bad), "mcp[0].backend");
-    }
-    check(&backend("https://h.example/base/")).unwrap();
-}
-
-#[test]
 fn an_upstream_is_complete() {
     let upstream = |lines: &str| with("provider = \"github\"", lines);
     one_fault(&upstream("provider = \"oidc\""), "upstream.issuer");
@@ -458,44 +451,4 @@ fn what_does_nothing_with_lazy_is_a_warning() {
     assert!(lazy("challenge = \"auto\"").is_empty());
     assert_eq!(warnings(&with("backend =", "challenge = \"result\"\nbackend =")), ["mcp[0].challenge"]);
     assert!(lazy("public_methods = [\"tools/list\"]\npublic_tools = [\"about\"]").is_empty());
-}
-
-#[test]
-fn a_backend_that_is_the_gateway_is_a_fault() {
-    let backend = "http://127.0.0.1:3000/mcp";
-    let listening = |listen: &str, instead: &str| {
-        with(backend, instead).replacen('\n', &format!("\nlisten = \"{listen}\"\n"), 1)
-    };
-    for (listen, own) in [
-        ("127.0.0.1:8080", "http://127.0.0.1:8080/mcp"),
-        ("127.0.0.1:8080", "http://localhost:8080/"),
-        ("0.0.0.0:80", "http://localhost"),
-        ("0.0.0.0:8080", "http://127.0.0.1:8080/mcp"),
-        ("[::]:8080", "http://127.0.0.1:8080/mcp"),
-        ("[::1]:8080", "http://[::1]:8080/mcp"),
-        ("10.0.0.1:8080", "http://10.0.0.1:8080/mcp"),
-        ("127.0.0.1:8080", "http://0.0.0.0:8080/mcp"),
-    ] {
-        let message = one_fault(&listening(listen, own), "mcp[0].backend");
-        assert!(message.contains("own listen"), "{message}");
-    }
-    for other in ["https://mcp.example.com/x", "https://MCP.example.com:443"] {
-        let message = one_fault(&with(backend, other), "mcp[0].backend");
-        assert!(message.contains("own public_url"), "{message}");
-    }
-    for (listen, other) in [
-        ("127.0.0.1:8080", "http://127.0.0.1:8081/"),
-        ("127.0.0.1:8080", "http://127.0.0.2:8080/"),
-        ("0.0.0.0:8080", "http://other:8080/"),
-        ("10.0.0.1:8080", "http://localhost:8080/"),
-        ("10.0.0.1:8080", "https://mcp.example.com:8443/"),
-    ] {
-        check(&listening(listen, other)).unwrap_or_else(|faults| panic!("{listen} {other}: {faults}"));
-    }
-    // A host that is shared by its paths.
-    let shared = |instead: &str| {
-        with(backend, instead).replace("https://mcp.example.com\"", "https://mcp.example.com/gw\"")
-    };
-    check(&shared("https://mcp.example.com/gwx")).unwrap_or_else(|faults| panic!("{faults}"));
-    one_fault(&shared("https://mcp.example.com/gw/mcp"), "mcp[0].backend");
 }

@@ -33,6 +33,8 @@ fn a_stream_needs_a_user_and_an_address() {
         let program = with(BACKEND, &format!("command = [\"npx\"]\ntransport = \"{transport}\""));
         assert!(one_fault(&program, KEY).contains("backend"));
     }
+    let two = "backend = [\"http://127.0.0.1:3000/sse\", \"http://127.0.0.1:3001/sse\"]\ntransport = \"sse\"";
+    assert!(one_fault(&with(BACKEND, two), KEY).contains("one backend"));
     let lazy = file("transport = \"streamable-http\"\nauth = \"lazy\"");
     assert!(warnings(&lazy).is_empty());
     assert_eq!(warnings(&file("transport = \"sse\"\nhide_tools = true")), [KEY]);

@@ -13,10 +13,12 @@ use axum::http::{HeaderName, HeaderValue};
 use mcp_login::core::Secret;
 use mcp_login::core::scope::Scopes;
 use mcp_login::resource::{Assertions, Caller, CallerIdentity, UpstreamTokenError, UpstreamTokenSource};
-use mcp_login_gateway::proxy::{BackendClient, Proxy, ProxyOptions, Template, Timeouts};
+use mcp_login_gateway::proxy::{
+    AtOnce, BackendClient, HealthChecks, Proxy, ProxyOptions, Template, Timeouts,
+};
 use mcp_login_gateway::serve::{Limits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 /// No test waits longer for anything.
@@ -28,24 +30,51 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// The MCP server, whose connections the test answers by hand.
 pub struct Backend {
-    listener: TcpListener,
+    /// Nobody else gets its port while it does not listen.
+    _port: TcpSocket,
+    listener: Option<TcpListener>,
     pub port: u16,
 }
 
+fn bind(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    socket
+}
+
 impl Backend {
+    #[allow(clippy::unused_async)] // a listener needs a runtime
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        Self { listener, port }
+        let mut backend = Self::away();
+        backend.come();
+        backend
+    }
+
+    /// One that refuses connections.
+    pub fn away() -> Self {
+        let socket = bind(0);
+        let port = socket.local_addr().unwrap().port();
+        Self { _port: socket, listener: None, port }
+    }
+
+    pub fn go(&mut self) {
+        self.listener = None;
+    }
+
+    pub fn come(&mut self) {
+        self.listener = Some(bind(self.port).listen(64).unwrap());
     }
 
     pub async fn accept(&self) -> Wire {
-        Wire::new(soon("a connection to the backend", self.listener.accept()).await.unwrap().0)
+        let listener = self.listener.as_ref().unwrap();
+        Wire::new(soon("a connection to the backend", listener.accept()).await.unwrap().0)
     }
 
     /// Whether nobody has connected. Only right after something that would have come later.
     pub async fn is_alone(&self) -> bool {
-        std::future::poll_fn(|cx| std::task::Poll::Ready(self.listener.poll_accept(cx).is_pending())).await
+        let listener = self.listener.as_ref().unwrap();
+        std::future::poll_fn(|cx| std::task::Poll::Ready(listener.poll_accept(cx).is_pending())).await
     }
 
     pub fn url(&self) -> String {
@@ -66,6 +95,12 @@ impl Wire {
 
     pub async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The same text again and again, until the other side takes no more of it and is gone.
+    pub async fn flood(mut self, text: &str) {
+        soon("the end of a flood", async { while self.stream.write_all(text.as_bytes()).await.is_ok() {} })
+            .await;
     }
 
     /// Everything up to and with `end`.
@@ -110,7 +145,9 @@ pub struct Gateway {
 }
 
 pub struct Setup {
-    pub backend: String,
+    pub backends: Vec<String>,
+    pub health: Option<HealthChecks>,
+    pub at_once: AtOnce,
     pub caller: Option<Caller>,
     pub headers: Vec<(&'static str, &'static str)>,
     pub max_body: u64,
@@ -118,18 +155,27 @@ pub struct Setup {
     pub assertion: Option<(Assertions, String)>,
     /// Whether the backend is a server of HTTP+SSE.
     pub sse: bool,
+    pub limits: Limits,
 }
 
 impl Setup {
     pub fn to(backend: &Backend) -> Self {
+        Self::to_all(&[backend])
+    }
+
+    /// To each in turn.
+    pub fn to_all(backends: &[&Backend]) -> Self {
         Self {
-            backend: backend.url(),
+            backends: backends.iter().map(|backend| backend.url()).collect(),
+            health: None,
+            at_once: AtOnce::default(),
             caller: None,
             headers: Vec::new(),
             max_body: 1024,
             timeouts: Timeouts::default(),
             assertion: None,
             sse: false,
+            limits: Limits::default(),
         }
     }
 
@@ -144,7 +190,8 @@ impl Setup {
         });
         let options = ProxyOptions {
             mount: "/mcp".to_owned(),
-            backend: self.backend.parse().unwrap(),
+            backends: self.backends.iter().map(|url| url.parse().unwrap()).collect(),
+            health: self.health,
             public_scheme: "https",
             public_host: HeaderValue::from_static("mcp.example.com"),
             headers: headers.collect(),
@@ -153,14 +200,14 @@ impl Setup {
         };
         let client = BackendClient::new(self.timeouts).unwrap();
         let proxy = if self.sse { Proxy::sse(options, client) } else { Proxy::new(options, client) };
-        let mut router: Router = proxy.into_router();
+        let mut router: Router = proxy.at_once(self.at_once).into_router();
         if let Some(caller) = self.caller {
             router = router.layer(axum::Extension(caller));
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        tokio::spawn(serve(listener, layer(router), shutdown.clone(), Limits::default()));
+        tokio::spawn(serve(listener, layer(router), shutdown.clone(), self.limits));
         Gateway { address, _end: shutdown.drop_guard() }
     }
 }

@@ -22,7 +22,18 @@ pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<St
         faults.push(format!("{key}.assertion"), message);
         return None;
     }
-    let Some(audience) = &raw.assertion_audience else { return raw.backend.clone() };
+    let Some(audience) = &raw.assertion_audience else {
+        return match &raw.backend {
+            Some(raw::OneOrMany::Many(backends)) if backends.len() > 1 => {
+                let message = "is needed with several backends: write what all of them take for themselves";
+                faults.push(format!("{key}.assertion_audience"), message);
+                None
+            }
+            Some(raw::OneOrMany::Many(backends)) => backends.first().cloned(),
+            Some(raw::OneOrMany::One(backend)) => Some(backend.clone()),
+            None => None,
+        };
+    };
     let valid = (1..=MAX_LENGTH).contains(&audience.len()) && audience.bytes().all(|b| b.is_ascii_graphic());
     if !valid {
         let message =

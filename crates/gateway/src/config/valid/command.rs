@@ -35,9 +35,23 @@ pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<Co
     if !raw.headers.is_empty() {
         faults.push(format!("{key}.headers"), "a program gets no headers: write env");
     }
+    for name in with_backend(raw) {
+        faults.push(format!("{key}.{name}"), "belongs to backend, which is not here");
+    }
     let launch = launch(command, raw, key, faults);
     let limits = limits(raw, key, faults);
     Some(CommandConfig { launch: launch?, limits: limits? })
+}
+
+/// The keys that say nothing of a program.
+fn with_backend(raw: &raw::Mcp) -> impl Iterator<Item = &'static str> {
+    let given = [
+        ("health_path", raw.health_path.is_some()),
+        ("health_interval", raw.health_interval.is_some()),
+        ("health_timeout", raw.health_timeout.is_some()),
+        ("max_body", raw.max_body.is_some()),
+    ];
+    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
 }
 
 /// The keys that say nothing of an address.

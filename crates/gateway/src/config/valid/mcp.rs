@@ -8,10 +8,11 @@ use mcp_login::ChallengeForm;
 use mcp_login::core::mcp::{DEFAULT_PUBLIC_METHODS, ToolScopes};
 use mcp_login::core::scope::{OFFLINE_ACCESS, Scopes};
 
+use super::assertion;
+use super::backend::{self, BackendConfig};
 use super::command::{self, CommandConfig};
 use super::transport::{self, Transport};
 use super::upstream::one_of;
-use super::{assertion, check_http_url};
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
 use crate::proxy::{Template, check_configured_name, same_name};
@@ -45,32 +46,23 @@ impl McpPath {
     }
 }
 
-/// Where a protected server is: an http or https URL without userinfo, query and fragment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackendUrl(url::Url);
-
-impl BackendUrl {
-    /// The URL.
-    #[must_use]
-    pub const fn as_url(&self) -> &url::Url {
-        &self.0
-    }
-}
-
 /// What answers.
 #[derive(Debug, Clone)]
 pub enum Backend {
-    /// A server at an address.
-    Url(BackendUrl),
+    /// A server at an address, or at several.
+    Urls(BackendConfig),
     /// A program that speaks on its standard input and output.
     Command(CommandConfig),
 }
 
-/// The address; or the name of the program, without its arguments, which may be secrets.
+/// The addresses; or the name of the program, without its arguments, which may be secrets.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => url.0.fmt(f),
+            Self::Urls(BackendConfig { urls, .. }) => {
+                let urls: Vec<&str> = urls.iter().map(|url| url.as_url().as_str()).collect();
+                f.write_str(&urls.join(", "))
+            }
             Self::Command(command) => f.write_str(&command.launch.program),
         }
     }
@@ -146,7 +138,7 @@ fn server<'a>(
     let backend = if raw.command.is_some() {
         command.map(Backend::Command)
     } else {
-        backend(raw.backend.clone(), &format!("{key}.backend"), faults).map(Backend::Url)
+        backend::judge(&raw, key, faults).map(Backend::Urls)
     };
     let words = [("required", false), ("lazy", true)];
     let lazy = match &raw.auth {
@@ -279,27 +271,6 @@ fn overlap(a: &str, b: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     under(&a, &b) || under(&b, &a)
-}
-
-fn backend(written: Option<String>, key: &str, faults: &mut Faults) -> Option<BackendUrl> {
-    let Some(written) = written else {
-        faults.missing(
-            key,
-            "the URL of the MCP server, such as \"http://127.0.0.1:3000/mcp\"; or command for a program",
-        );
-        return None;
-    };
-    match check_http_url(&written) {
-        Ok(url) if url.query().is_some() => {
-            faults.push(key, "holds a query: send what it says in `headers` instead");
-            None
-        }
-        Ok(url) => Some(BackendUrl(url)),
-        Err(message) => {
-            faults.push(key, message);
-            None
-        }
-    }
 }
 
 fn baseline(written: Option<Vec<String>>, key: &str, faults: &mut Faults) -> Option<Scopes> {

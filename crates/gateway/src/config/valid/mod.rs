@@ -3,8 +3,10 @@
 mod access;
 mod allowed;
 mod assertion;
+mod backend;
 mod clients;
 mod command;
+mod limits;
 mod mcp;
 mod own;
 mod public_url;
@@ -21,9 +23,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use axum::http::HeaderName;
 
 pub use access::AccessRule;
+pub use backend::{BackendConfig, BackendUrl};
 pub use clients::ClientsConfig;
 pub use command::CommandConfig;
-pub use mcp::{Auth, Backend, BackendUrl, McpConfig, McpPath, OWN_PATHS};
+pub use limits::LimitsConfig;
+pub use mcp::{Auth, Backend, McpConfig, McpPath, OWN_PATHS};
 pub use public_url::PublicUrl;
 pub use static_client::StaticClientConfig;
 pub use store::StoreConfig;
@@ -71,6 +75,8 @@ pub struct Config {
     pub clients: ClientsConfig,
     /// How long things live.
     pub lifetimes: Lifetimes,
+    /// How much there may be of everything.
+    pub limits: LimitsConfig,
     /// The protected MCP servers: at least one, on paths that do not overlap.
     pub mcp: Vec<McpConfig>,
 }
@@ -106,12 +112,15 @@ impl Config {
         let trusted_issuers = trusted_issuers::judge(raw.trusted_issuers, faults);
         let clients = clients::judge(raw.clients, context, faults);
         let lifetimes = tokens::judge(raw.tokens, faults);
+        let limits = limits::judge(raw.limits, faults);
         let mcp = mcp::judge(raw.mcp, faults);
         for (n, server) in mcp.iter().flatten().enumerate() {
-            let Backend::Url(url) = &server.backend else { continue };
-            if let Some(own) = own::is_own(url.as_url(), listen, public_url.as_ref()) {
-                let message = format!("is this gateway's own {own}: it would call itself");
-                faults.push(format!("mcp[{n}].backend"), message);
+            let Backend::Urls(BackendConfig { urls, .. }) = &server.backend else { continue };
+            for (at, url) in urls.iter().enumerate() {
+                if let Some(own) = own::is_own(url.as_url(), listen, public_url.as_ref()) {
+                    let message = format!("is this gateway's own {own}: it would call itself");
+                    faults.push(backend::key_of(&format!("mcp[{n}].backend"), at, urls.len()), message);
+                }
             }
         }
         Some(Self {
@@ -126,6 +135,7 @@ impl Config {
             trusted_issuers,
             clients,
             lifetimes: lifetimes?,
+            limits: limits?,
             mcp: mcp?,
         })
     }

@@ -32,6 +32,12 @@ pub(super) fn judge(raw: &raw::Mcp, lazy: Option<bool>, key: &str, faults: &mut 
         let message = "\"sse\" opens its stream before anything else, and a stream is somebody's: write auth = \"required\"";
         faults.push(&key, message);
     }
+    if transport == Transport::Sse
+        && matches!(&raw.backend, Some(raw::OneOrMany::Many(many)) if many.len() > 1)
+    {
+        let message = "\"sse\" keeps a session in the server that has its stream, so there can be one: write one backend";
+        faults.push(&key, message);
+    }
     if transport == Transport::Sse && raw.hide_tools {
         faults.warn(key, "\"sse\" answers on the stream, which is not looked into: hide_tools does nothing");
     }

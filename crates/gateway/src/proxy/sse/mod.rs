@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use mcp_login::resource::{OpenedSession, SessionBinding};
@@ -41,14 +41,14 @@ pub(super) struct Sse {
 
 impl Sse {
     pub(super) fn new(options: ProxyOptions, client: BackendClient) -> Self {
-        let (backend, mount) = (options.backend.clone(), options.mount.clone());
+        let (backend, mount) = (options.backends[0].clone(), options.mount.clone());
         let first_event = client.first_event();
         Self { forward: Forward::new(options, client), backend, mount, first_event }
     }
 
     /// Where this mount leads, for the log.
-    pub(super) fn origin(&self) -> &str {
-        self.forward.origin()
+    pub(super) fn name(&self) -> &str {
+        self.forward.name()
     }
 
     pub(super) async fn pass(&self, asked: Request<Body>, id: &RequestId) -> Result<Response<Body>, Failure> {
@@ -75,7 +75,7 @@ impl Sse {
         // What is compressed could not be read.
         asked.headers_mut().remove(ACCEPT_ENCODING);
         let target = on_origin_of(&self.backend, self.backend.path()).ok_or(ProxyError::BadPath)?;
-        let mut answer = self.forward.pass_to(target, asked, id).await?;
+        let mut answer = self.pass_to(target, asked, id).await?;
         if answer.status() != StatusCode::OK || !is_event_stream(answer.headers()) {
             return Ok(answer);
         }
@@ -99,7 +99,17 @@ impl Sse {
             return Err(ProxyError::StreamOnly.into());
         };
         let target = on_origin_of(&self.backend, named).ok_or(ProxyError::BadPath)?;
-        self.forward.pass_to(target, asked, id).await
+        self.pass_to(target, asked, id).await
+    }
+
+    async fn pass_to(
+        &self,
+        target: Uri,
+        asked: Request<Body>,
+        id: &RequestId,
+    ) -> Result<Response<Body>, Failure> {
+        let (_, answer) = self.forward.pass_to(|_| Ok(target.clone()), None, asked, id).await?;
+        Ok(answer)
     }
 }
 
