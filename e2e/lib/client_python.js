@@ -1,11 +1,10 @@
 // The Python SDK, and FastMCP over it, each in a process of its own, behind the same face as the other clients.
 import assert from 'node:assert/strict';
-import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { request, within } from './http.js';
-import { ready, start } from './process.js';
+import { listening, start } from './process.js';
 
 const E2E = fileURLToPath(new URL('..', import.meta.url));
 
@@ -101,20 +100,8 @@ export class FastMcpClient extends PythonClient {
 
   /** The browser goes there: FastMCP listens, a moment after it has had the page opened. */
   async bring(callback) {
-    await ready(this.process, `the listener of ${callback.origin}`, () => listens(callback));
+    await listening(callback);
     const answer = await request('GET', callback);
     assert.equal(answer.status, 200, answer.text);
   }
-}
-
-function listens({ hostname, port }) {
-  return new Promise((resolve) => {
-    const socket = net.connect(Number(port), hostname);
-    const end = (up) => {
-      socket.destroy();
-      resolve(up);
-    };
-    socket.on('connect', () => end(true));
-    socket.on('error', () => end(false));
-  });
 }

@@ -1,11 +1,10 @@
 // The official conformance suite of MCP, started with the Node that it wants.
-import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { within } from './http.js';
+import { packagedNode } from './packaged_node.js';
 import { start } from './process.js';
 
 const SUITE = fileURLToPath(new URL('../node_modules/@modelcontextprotocol/conformance/dist/index.js', import.meta.url));
@@ -13,16 +12,8 @@ const SUITE = fileURLToPath(new URL('../node_modules/@modelcontextprotocol/confo
 /** Its version. */
 export const { version } = createRequire(import.meta.url)('@modelcontextprotocol/conformance/package.json');
 
-/** The suite wants Node 22: the pinned one, or where none is packaged (not Linux), the one that runs this. */
-function node() {
-  const pinned = fileURLToPath(new URL(`../node_modules/node-linux-${process.arch}/bin/node`, import.meta.url));
-  if (existsSync(pinned)) return pinned;
-  assert.ok(Number(process.versions.node.split('.')[0]) >= 22, 'the suite needs Node 22 or newer');
-  return process.execPath;
-}
-
 /** Starts it. */
-export const startSuite = (args, options) => start(node(), [SUITE, ...args], options);
+export const startSuite = (args, options) => start(packagedNode(), [SUITE, ...args], options);
 
 /** Runs it to its end; gives what it printed and how it ended. */
 export async function runSuite(args, options, ms = 120_000) {
