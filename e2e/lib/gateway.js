@@ -19,6 +19,7 @@ const pairs = (entries, key) => Object.entries(entries)
   .map(([name, one]) => `${key(name)} = ${value(one)}`);
 function value(one) {
   if (Array.isArray(one)) return list(one);
+  if (typeof one === 'boolean') return String(one);
   return typeof one === 'object' ? table(one) : text(one);
 }
 
