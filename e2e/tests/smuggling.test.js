@@ -1,5 +1,6 @@
 // Protected calls in disguise, as bytes, on a server where discovery and one tool are public: whoever has not logged in is
-// refused, and the backend gets none of it. A user gets through with the same bytes, and so does what is harmless.
+// refused, and so is a user whose token has too little scope; the backend gets none of it. A user who may gets through with the
+// same bytes, and so does what is harmless.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startBackend } from '../lib/backend.js';
@@ -22,18 +23,19 @@ describe('smuggling', () => {
     const world = await add(startWorld({
       name: 'smuggling',
       resources: [
-        { path: '/lazy', auth: 'lazy', backend: tap.url, public_tools: ['add'], headers: undefined },
+        { path: '/lazy', auth: 'lazy', backend: tap.url, public_tools: ['add'], tool_scopes: { whoami: ['mcp:write'] }, headers: undefined },
         { path: '/mcp', auth: 'required', backend: tap.url, headers: undefined },
       ],
     }));
     return { backend, tap, gateway: world.gateway };
   }));
-  let token, authorization, port;
+  let token, authorization, limited, port;
   before(async () => {
     ({ gateway: { port } } = w);
     const client = new OAuthClient(w.gateway.url, { resource: `${w.gateway.url}/lazy` });
-    token = (await client.login(new Person())).tokens.access_token;
+    token = (await client.login(new Person(), { scope: 'mcp mcp:write' })).tokens.access_token;
     authorization = `Authorization: Bearer ${token}`;
+    limited = `Authorization: Bearer ${(await client.login(new Person({ user: 'alan' }))).tokens.access_token}`;
   });
   after(() => assert.doesNotMatch(w.gateway.log(), /panicked/));
 
@@ -50,7 +52,7 @@ describe('smuggling', () => {
   function checkRefused({ statuses, answers, sent, reached }, status) {
     if (status === '400 or closed') assert.ok(statuses.length === 0 || (statuses.length === 1 && statuses[0] === 400), `${statuses}`);
     else assert.deepEqual(statuses, [status]);
-    if (status === 401) assert.match(answers[0].headers['www-authenticate'], /^Bearer .*resource_metadata="/);
+    if ([401, 403].includes(status)) assert.match(answers[0].headers['www-authenticate'], /^Bearer .*resource_metadata="/);
     assert.equal(sent, '', 'not a byte');
     assert.deepEqual(reached, []);
   }
@@ -71,6 +73,10 @@ describe('smuggling', () => {
         else if (user === '4xx') assert.ok(known.statuses.every((status) => status >= 400 && status < 500), `${known.statuses}`);
         else assert.deepEqual(known.statuses, [user]);
 
+        const less = await send(build(CALL, [limited]));
+        if (user === 200) checkRefused(less, 403);
+        else assert.ok(less.sent === '' && less.statuses.every((status) => status >= 400 && status < 500), `${less.statuses}`);
+
         const open = await send(build(LIST, []));
         if (harmless === 200) assert.deepEqual([open.statuses, open.reached], [[200], ['nobody tools/list']]);
         else checkRefused(open, harmless);
@@ -83,9 +89,12 @@ describe('smuggling', () => {
   });
 
   describe('the body', () => {
+    /** What is no call of that tool, whoever reads it: the baseline is enough. */
+    const OTHERS = ['an answer', 'a notification that is a request', 'a batch of what is public'];
     for (const [what, body] of BODIES) {
       test(what, async () => {
         checkRefused(await send(post(body)), 401);
+        if (!OTHERS.includes(what)) checkRefused(await send(post(body, [limited])), 403);
         const { sent } = await send(post(body, [authorization]));
         assert.ok(sent.includes(Buffer.from(body).toString('latin1')), 'a user’s goes to the backend, byte for byte');
         await checkAlive();
