@@ -115,10 +115,10 @@ async def read_lines(queue):
             return
 
 
-async def main():
+async def main(host_class):
     lines = asyncio.Queue()
     reader = asyncio.create_task(read_lines(lines))
-    host = Host(*sys.argv[1:4], lines)
+    host = host_class(*sys.argv[1:4], lines)
     operations = {name: getattr(host, name) for name in ("connect", "tools", "call", "expire", "tokens")}
     while True:
         message = await lines.get()
@@ -133,4 +133,5 @@ async def main():
     reader.cancel()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main(Host))

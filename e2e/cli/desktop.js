@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { within } from '../lib/http.js';
 import { Person } from '../lib/person.js';
-import { start } from '../lib/process.js';
+import { listening, start } from '../lib/process.js';
 
 const NAMES = ['xdg-open', 'www-browser', 'x-www-browser', 'sensible-browser'];
 
@@ -23,7 +23,8 @@ export async function startDesktop() {
     try {
       const person = new Person();
       const callback = await person.visit(url, new URL(url).searchParams.get('redirect_uri'));
-      const { page } = await person.go(String(callback)); // the program's own listener
+      await listening(callback); // the program's own listener
+      const { page } = await person.go(String(callback));
       if (page.status !== 200) throw new Error(`the program says ${page.status} to ${callback}`);
     } catch (error) {
       errors.push(error);

@@ -1,15 +1,16 @@
-// The Python SDK, in a process of its own, behind the same face as the other clients.
+// The Python SDK, and FastMCP over it, each in a process of its own, behind the same face as the other clients.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { within } from './http.js';
-import { start } from './process.js';
+import { request, within } from './http.js';
+import { listening, start } from './process.js';
 
 const E2E = fileURLToPath(new URL('..', import.meta.url));
 
 export class PythonClient {
   static title = 'Python SDK 2.3';
+  static program = 'client_python.py';
 
   /** `transport` is `sse` for servers of HTTP+SSE. */
   constructor({ mcpUrl, redirectUri = 'http://localhost:47812/callback', visit, transport = 'streamable-http' }) {
@@ -17,7 +18,7 @@ export class PythonClient {
   }
 
   #boot() {
-    this.process = start(path.join(E2E, '.venv/bin/python'), ['client_python.py', this.mcpUrl, this.redirectUri, this.transport], { cwd: E2E, stdin: 'pipe' });
+    this.process = start(path.join(E2E, '.venv/bin/python'), [this.constructor.program, this.mcpUrl, this.redirectUri, this.transport], { cwd: E2E, stdin: 'pipe' });
     this.process.child.stdin.on('error', () => {}); // the process is gone: `op` reports it
     const lines = readline.createInterface({ input: this.process.child.stdout });
     lines.on('line', (line) => {
@@ -43,17 +44,22 @@ export class PythonClient {
       const ended = this.process.exited.then((end) => ({ error: `python ended: ${JSON.stringify(end)}` }));
       const message = await within(30_000, `python ${op}`, Promise.race([this.#next(), ended]));
       if (message.redirect) {
-        const callback = await this.visit(message.redirect, this.redirectUri);
+        const callback = await this.visit(message.redirect, new URL(message.redirect).searchParams.get('redirect_uri'));
         this.logins += 1;
         this.callback = callback;
         this.codes.push(callback.searchParams.get('code'));
-        this.#send({ callback: String(callback) });
+        await this.bring(callback);
       } else if ('error' in message) {
         throw new Error(`${message.error}\n${this.process.output.stderr.slice(-3000)}`);
       } else {
         return message.result;
       }
     }
+  }
+
+  /** The browser reaches the callback URL, which a host program takes from it. */
+  bring(callback) {
+    this.#send({ callback: String(callback) });
   }
 
   async connect() {
@@ -86,5 +92,17 @@ export class PythonClient {
     this.process.child.stdin.end();
     const end = await this.process.stop();
     assert.ok(end.code === 0 || end.signal === 'SIGTERM', JSON.stringify(end));
+  }
+}
+
+export class FastMcpClient extends PythonClient {
+  static title = 'FastMCP 4.1';
+  static program = 'client_fastmcp.py';
+
+  /** The browser goes there: FastMCP listens, a moment after it has had the page opened. */
+  async bring(callback) {
+    await listening(callback);
+    const answer = await request('GET', callback);
+    assert.equal(answer.status, 200, answer.text);
   }
 }

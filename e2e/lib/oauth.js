@@ -125,10 +125,14 @@ export function call(name, args = {}, extra = {}) {
   return { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args, ...extra } };
 }
 
-/** The text of a tool's result, from a JSON answer or a finished event stream. */
+/** The text of a tool's result. */
 export function resultOf(answer) {
-  const message = answer.headers['content-type']?.startsWith('text/event-stream')
+  return messageOf(answer).result?.content?.[0]?.text;
+}
+
+/** The answer to a request, from JSON or a finished event stream. */
+export function messageOf(answer) {
+  return answer.headers['content-type']?.startsWith('text/event-stream')
     ? answer.text.split('\n').filter((line) => line.startsWith('data: ')).map((line) => JSON.parse(line.slice(6))).find((one) => 'id' in one)
     : answer.json;
-  return message.result?.content?.[0]?.text;
 }

@@ -64,3 +64,19 @@ export async function ready(process_, what, check, ms = 15_000) {
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
+
+/** Waits until somebody listens at a loopback URL, which a program that opens a browser may do a moment after it. */
+export async function listening(url, ms = 15_000) {
+  const end = Date.now() + ms;
+  const { hostname, port } = new URL(url);
+  for (;;) {
+    const up = await new Promise((resolve) => {
+      const socket = net.connect(Number(port), hostname, () => resolve(true));
+      socket.on('error', () => resolve(false));
+      socket.on('connect', () => socket.destroy());
+    });
+    if (up) return;
+    if (Date.now() > end) throw new Error(`nobody listens at ${url} within ${ms} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}

@@ -4,16 +4,22 @@ import assert from 'node:assert/strict';
 import { before, describe } from 'node:test';
 import { cases, challenge, checkError, checkInvalidToken, RESOURCES } from '../lib/abuse.js';
 import { request } from '../lib/http.js';
-import { bearer, call, OAuthClient } from '../lib/oauth.js';
+import { bearer, call, messageOf, OAuthClient, resultOf } from '../lib/oauth.js';
 import { Person } from '../lib/person.js';
 import { useWorld } from '../lib/world.js';
 
 const LIST = { jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} };
+/** Tools that need more than the baseline, and what that lets a client do. */
+const TOOLS = {
+  path: '/tools', auth: 'lazy', scopes: ['mcp'], public_tools: ['whoami'], hide_tools: true,
+  tool_scopes: { add: ['mcp:write'], 'tick*': ['mcp:write', 'mcp:watch'] },
+  scope_descriptions: { 'mcp:write': 'Add <b>numbers</b>', 'mcp:watch': 'Watch the clock' },
+};
 const b64 = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 describe('registration, resource and the rest', () => {
   const sessions = { path: '/sessions', auth: 'required', scopes: ['mcp'], sessions: true };
-  const w = useWorld({ resources: [...RESOURCES, sessions], name: 'abuse-resource' });
+  const w = useWorld({ resources: [...RESOURCES, sessions, TOOLS], name: 'abuse-resource' });
   const person = new Person();
   let client, tokens;
   before(async () => {
@@ -24,6 +30,14 @@ describe('registration, resource and the rest', () => {
   const register = (metadata) => new OAuthClient(w.gateway.url).register(metadata);
   const refusedUri = async (...uris) => checkError(await register({ redirect_uris: uris }), 400, 'invalid_redirect_uri');
   const raw = (body) => request('POST', `${w.gateway.url}/register`, { body, headers: { 'content-type': 'application/json' } });
+
+  /** A client of `/tools`: `login(scope)` gives a token. */
+  function tools() {
+    const own = new OAuthClient(w.gateway.url, { resource: `${w.gateway.url}/tools` });
+    const login = async (scope) => (await own.login(person, { scope })).tokens.access_token;
+    return { client: own, login, mcp: (token, message) => own.mcp(token, message) };
+  }
+  const listed = (answer) => messageOf(answer).result.tools.map(({ name }) => name).sort();
 
   function checkChallenge(answer, path = '/mcp') {
     assert.equal(answer.status, 401);
@@ -94,6 +108,48 @@ describe('registration, resource and the rest', () => {
       assert.equal(w.backend.requests.length, before_, 'nothing reached the backend');
       const more = (await reader.login(person, { scope: 'mcp mcp:write' })).tokens;
       assert.equal((await reader.mcp(more.access_token)).status, 200);
+    }],
+    [57, 'a tool that needs more', async () => {
+      const { mcp, login } = tools();
+      const token = await login('mcp');
+      assert.equal((await mcp(token)).status, 200, 'one that needs no more');
+      const before_ = w.backend.requests.length;
+      const batch = [call('whoami'), call('add', { a: 1, b: 2 })];
+      for (const [message, needed] of [[call('add', { a: 1, b: 2 }), ['mcp', 'mcp:write']], [call('ticks'), ['mcp', 'mcp:watch', 'mcp:write']], [batch, ['mcp', 'mcp:write']]]) {
+        const answer = await mcp(token, message);
+        assert.equal(answer.status, 403, answer.text);
+        const parameters = challenge(answer);
+        assert.equal(parameters.error, 'insufficient_scope');
+        assert.deepEqual(parameters.scope.split(' ').sort(), needed, 'all that the call needs');
+        assert.equal(parameters.resource_metadata, `${w.gateway.url}/.well-known/oauth-protected-resource/tools`);
+      }
+      assert.equal(w.backend.requests.length, before_, 'nothing reached the backend');
+      const more = await login('mcp mcp:write'); // what the challenge says
+      assert.equal(resultOf(await mcp(more, call('add', { a: 20, b: 22 }))), '42');
+      assert.equal((await mcp(more, call('ticks'))).status, 403);
+    }],
+    [57, 'a scope that covers others', async () => {
+      const { mcp, login } = tools();
+      const token = await login('mcp mcp:*');
+      assert.equal(resultOf(await mcp(token, call('add', { a: 20, b: 22 }))), '42');
+      assert.deepEqual(listed(await mcp(token, LIST)), ['add', 'ticks', 'whoami']);
+      assert.equal((await mcp(await login('mcp:write'), call('add', { a: 1, b: 2 }))).status, 403, 'the baseline is not below it');
+    }],
+    [57, 'tools that the caller may not call are not listed', async () => {
+      const { mcp, login } = tools();
+      assert.deepEqual(listed(await mcp(undefined, LIST)), ['whoami'], 'what is public');
+      assert.deepEqual(listed(await mcp(await login('mcp'), LIST)), ['whoami']);
+      assert.deepEqual(listed(await mcp(await login('mcp mcp:write'), LIST)), ['add', 'whoami']);
+    }],
+    [57, 'the page says what a scope is for', async () => {
+      const { client: own } = tools();
+      await own.register();
+      const page = async (scope) => (await new Person().go(own.authorization({ scope }).url)).page.text;
+      const shown = await page('mcp mcp:write');
+      assert.match(shown, /Add (&lt;|&#60;)b(&gt;|&#62;)numbers/);
+      assert.ok(shown.includes('mcp:write'), 'and its name');
+      assert.doesNotMatch(shown, /Watch the clock|mcp:watch/);
+      assert.match(await page('mcp mcp:*'), /Watch the clock/);
     }],
     [58, 'the session of another user', async () => {
       const resource = `${w.gateway.url}/sessions`;

@@ -1,16 +1,19 @@
-// Three real SDKs × four stores × eager and lazy: log in, call, refresh, call again.
+// Three real SDKs × four stores × eager and lazy, and FastMCP × eager and lazy: log in, call, refresh, call again.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Sdk1Client } from '../lib/client_sdk1.js';
 import { Sdk2Client } from '../lib/client_sdk2.js';
-import { PythonClient } from '../lib/client_python.js';
+import { FastMcpClient, PythonClient } from '../lib/client_python.js';
 import { Person } from '../lib/person.js';
 import { USERS } from '../lib/upstream.js';
 import { STORES, useWorld } from '../lib/world.js';
 
-const CLIENTS = [Sdk1Client, Sdk2Client, PythonClient];
+const SDKS = [Sdk1Client, Sdk2Client, PythonClient];
+/** What a client does differs by no store; that every store does what it must is seen with the SDKs. */
+const ONCE = [FastMcpClient];
 
 for (const store of STORES) {
+  const CLIENTS = store === 'memory' ? [...SDKS, ...ONCE] : SDKS;
   for (const auth of ['required', 'lazy']) {
     describe(`store ${store}, auth ${auth}`, () => {
       const w = useWorld({ store, auth, name: `clients-${store}-${auth}` });

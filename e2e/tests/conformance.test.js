@@ -1,21 +1,16 @@
 // The official conformance suite of MCP against the built binary: its part for authorization servers, and what it asks of
 // servers on the person's own computer.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { checksIn, startSuite, version } from '../lib/conformance_suite.js';
 import { within } from '../lib/http.js';
 import { OAuthClient } from '../lib/oauth.js';
 import { Person } from '../lib/person.js';
-import { freePort, ready, start } from '../lib/process.js';
+import { freePort, ready } from '../lib/process.js';
 import { useWorld } from '../lib/world.js';
-
-const SUITE = fileURLToPath(new URL('../node_modules/@modelcontextprotocol/conformance/dist/index.js', import.meta.url));
-const { version } = createRequire(import.meta.url)('@modelcontextprotocol/conformance/package.json');
 
 /** What the suite has to have checked: one that checks less than it did is no green run. */
 const SCENARIOS = {
@@ -25,14 +20,6 @@ const SCENARIOS = {
 
 /** What it has to have checked of a server whose discovery is public. */
 const REBINDING = { 'dns-rebinding-protection': ['localhost-host-rebinding-rejected', 'localhost-host-valid-accepted'] };
-
-/** The suite wants Node 22: the pinned one, or where none is packaged (not Linux), the one that runs this. */
-function node() {
-  const pinned = fileURLToPath(new URL(`../node_modules/node-linux-${process.arch}/bin/node`, import.meta.url));
-  if (existsSync(pinned)) return pinned;
-  assert.ok(Number(process.versions.node.split('.')[0]) >= 22, 'the suite needs Node 22 or newer');
-  return process.execPath;
-}
 
 describe(`the conformance suite ${version}`, () => {
   const w = useWorld({ name: 'conformance' });
@@ -46,8 +33,8 @@ describe(`the conformance suite ${version}`, () => {
       const client = new OAuthClient(w.gateway.url, { redirectUri });
       assert.equal((await client.register()).status, 201);
 
-      const suite = start(node(), [
-        SUITE, 'authorization', '--url', w.gateway.url, '--client-id', client.clientId, '--port', String(port), '--output-dir', out, ...options(),
+      const suite = startSuite([
+        'authorization', '--url', w.gateway.url, '--client-id', client.clientId, '--port', String(port), '--output-dir', out, ...options(),
       ], { cwd: out });
       t.after(() => suite.stop());
       let url;
@@ -78,7 +65,7 @@ describe(`the conformance suite ${version} as a web page`, () => {
     const out = await mkdtemp(path.join(tmpdir(), 'mcp-login-conformance-'));
     t.after(() => rm(out, { recursive: true, force: true }));
     const [scenario] = Object.keys(REBINDING);
-    const suite = start(node(), [SUITE, 'server', '--url', w.mcpUrl, '--scenario', scenario, '--output-dir', out], { cwd: out });
+    const suite = startSuite(['server', '--url', w.mcpUrl, '--scenario', scenario, '--output-dir', out], { cwd: out });
     t.after(() => suite.stop());
     const { code } = await within(30_000, 'the end of the suite', suite.exited);
     assert.deepEqual(await results(out, REBINDING), REBINDING, suite.output.stdout);
@@ -89,8 +76,7 @@ describe(`the conformance suite ${version} as a web page`, () => {
 /** The checks of each scenario by their ID. Anything but a success is a failure here: warnings and skips, too. */
 async function results(out, scenarios = SCENARIOS) {
   const found = {};
-  for (const folder of await readdir(out)) {
-    const checks = JSON.parse(await readFile(path.join(out, folder, 'checks.json'), 'utf8'));
+  for (const [folder, checks] of Object.entries(await checksIn(out))) {
     for (const check of checks) assert.equal(check.status, 'SUCCESS', JSON.stringify(check, null, 2));
     const scenario = Object.keys(scenarios).find((name) => folder.includes(name));
     found[scenario ?? folder] = checks.map((check) => check.id);
