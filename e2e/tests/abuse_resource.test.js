@@ -182,6 +182,17 @@ describe('registration, resource and the rest', () => {
         checkChallenge(await client.mcp(undefined, batch, { url }), '/lazy');
       }
     }],
+    [59, 'a public message whose headers speak of a protected call', async () => {
+      const url = `${w.gateway.url}/lazy`;
+      const before_ = w.backend.requests.length;
+      for (const headers of [{ 'mcp-method': 'tools/call' }, { 'mcp-method': 'tools/call', 'mcp-name': 'whoami' }, { 'mcp-protocol-version': '2026-07-28' }]) {
+        const answer = await client.mcp(undefined, LIST, { url, headers });
+        assert.equal(answer.status, 400, JSON.stringify(headers));
+        assert.equal(answer.json.error.code, -32020);
+        assert.equal(answer.json.id, LIST.id);
+      }
+      assert.equal(w.backend.requests.length, before_, 'nothing reached the backend');
+    }],
     [59, 'protected calls in disguise', async () => {
       const url = `${w.gateway.url}/lazy`;
       const before_ = w.backend.requests.length;
