@@ -41,9 +41,14 @@ async fn main() {
 }
 
 async fn measure(name: &str, store: &str, redis: Option<&RedisServer>) {
-    let gateway = Gateway::start(store, "", "", free_port()).await;
+    let server = TestServer {
+        url: format!("http://127.0.0.1:{}", free_port()),
+        clock: MockClock::new(),
+        upstream: FakeUpstream::start().await,
+    };
+    let gateway = Gateway::start(&server, store, "", "").await;
     let meter = Meter { store: name, gateway: &gateway, redis };
-    let client = OAuthClient::register(&gateway.server).await;
+    let client = OAuthClient::register(&server).await;
     let tokens = client.log_in(&Browser::new()).await;
     meter.run("call, token known", async |_| call(&client, &tokens).await).await;
 
@@ -70,17 +75,16 @@ async fn measure(name: &str, store: &str, redis: Option<&RedisServer>) {
     if let (Some(before), Some(redis)) = (in_redis, redis) {
         println!("       memory of Redis: {} bytes a login", (used_memory(redis) - before) / LOGINS as u64);
     }
-    // The same address: tokens are for it.
-    let port = gateway.port;
+    // The same address, and the same service: logins are for them.
     drop(gateway);
-    let gateway = Gateway::start(store, "cache_entries = 0", "", port).await;
+    let gateway = Gateway::start(&server, store, "cache_entries = 0", "").await;
     let meter = Meter { store: name, gateway: &gateway, redis };
     meter.run("call, token unknown", async |_| call(&client, &logins[0]).await).await;
     drop(gateway);
     // What else the machine does falls on both.
     for _ in 0..3 {
         for (what, more) in [("call, no assertion", ""), ("call, assertion", "assertion = true\n")] {
-            let gateway = Gateway::start(store, "", more, port).await;
+            let gateway = Gateway::start(&server, store, "", more).await;
             let meter = Meter { store: name, gateway: &gateway, redis };
             meter.run(what, async |_| call(&client, &logins[0]).await).await;
         }
@@ -93,16 +97,14 @@ async fn call(client: &OAuthClient, tokens: &Tokens) {
     answer.bytes().await.unwrap();
 }
 
-/// The built program, an MCP server behind it and a service to sign in to.
+/// The built program, and an MCP server behind it.
 struct Gateway {
-    server: TestServer,
-    port: u16,
     program: Child,
     _folder: TempDir,
 }
 
 impl Gateway {
-    async fn start(store: &str, of_store: &str, of_mcp: &str, port: u16) -> Self {
+    async fn start(server: &TestServer, store: &str, of_store: &str, of_mcp: &str) -> Self {
         let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mcp = format!("http://{}/mcp", backend.local_addr().unwrap());
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"me"}]}}"#;
@@ -110,11 +112,11 @@ impl Gateway {
         let router = Router::new().route("/mcp", post(async move || (json, answer)));
         tokio::spawn(async move { axum::serve(backend, router).await });
 
-        let upstream = FakeUpstream::start().await;
-        let url = format!("http://127.0.0.1:{port}");
+        let (url, upstream) = (&server.url, &server.upstream);
+        let listen = url.trim_start_matches("http://");
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
-            "public_url = {url:?}\nlisten = \"127.0.0.1:{port}\"\n[store]\nurl = {store:?}\n{of_store}\n[upstream]\n\
+            "public_url = {url:?}\nlisten = {listen:?}\n[store]\nurl = {store:?}\n{of_store}\n[upstream]\n\
              provider = \"oidc\"\nissuer = {:?}\nclient_id = {:?}\nclient_secret = {:?}\n[[mcp]]\npath = \"/mcp\"\n\
              backend = {mcp:?}\nscopes = [\"mcp\", \"mcp:write\"]\n{of_mcp}",
             upstream.issuer(),
@@ -129,13 +131,12 @@ impl Gateway {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = TestServer { url, clock: MockClock::new(), upstream };
         let begun = Instant::now();
         while reqwest::get(format!("{}/readyz", server.url)).await.map_or(0, |a| a.status().as_u16()) != 200 {
             assert!(begun.elapsed() < Duration::from_secs(10), "the gateway does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self { server, port, program, _folder: folder }
+        Self { program, _folder: folder }
     }
 
     /// Processor time so far, in microseconds.
