@@ -32,6 +32,10 @@ const FINE = [401, 200, 200];
 const DOUBTED = [401, 200, 401];
 /** Nobody may do it, the backend makes nothing of it from a user either. */
 const USELESS = [401, '4xx', 401];
+/** Says something else than the body, which is refused as that wherever the body is read. Who may do everything is not read. */
+const LIE = [400, 200, 400];
+/** At another host than the gateway's, of whoever's. */
+export const ELSEWHERE = 'a 403 of the host';
 /** No HTTP: refused for everybody, by closing the connection at the least. */
 const BROKEN = ['400 or closed', '4xx', '400 or closed'];
 /** Not there. */
@@ -116,18 +120,18 @@ export const FRAMES = [
   ['the same type twice', typed(JSON_TYPE, JSON_TYPE), USELESS],
   ['Content-Type with an underscore', lines('Content_Type: application/x-www-form-urlencoded'), DOUBTED],
 
-  ['Mcp-Method says tools/list', lines('Mcp-Method: tools/list'), FINE], // right for the public message, a lie for the call
-  ['Mcp-Method says tools/call', lines('Mcp-Method: tools/call'), DOUBTED],
-  ['Mcp-Method in capitals', lines('Mcp-Method: TOOLS/LIST'), DOUBTED],
-  ['Mcp-Method twice', lines('Mcp-Method: tools/list', 'Mcp-Method: tools/list'), DOUBTED],
+  ['Mcp-Method says tools/list', lines('Mcp-Method: tools/list'), [400, 200, 200]], // right for the public message, a lie for the call
+  ['Mcp-Method says tools/call', lines('Mcp-Method: tools/call'), [401, 200, 400]],
+  ['Mcp-Method in capitals', lines('Mcp-Method: TOOLS/LIST'), LIE],
+  ['Mcp-Method twice', lines('Mcp-Method: tools/list', 'Mcp-Method: tools/list'), LIE],
   ['Mcp-Method with an underscore', lines('Mcp_Method: tools/list'), DOUBTED],
-  ['Mcp-Name says a public tool', lines('Mcp-Name: add'), DOUBTED],
+  ['Mcp-Name says a public tool', lines('Mcp-Name: add'), [400, 200, 401]],
   ['Mcp-Name with an underscore', lines('Mcp_Name: add'), DOUBTED],
   ['Mcp-Session-Id with an underscore', lines('Mcp_Session_Id: x'), DOUBTED],
   ['a session that is nobody’s', lines('Mcp-Session-Id: x'), [401, 404, 401]],
 
   ['a URL as the target', target('http://gateway/lazy'), FINE],
-  ['a URL elsewhere as the target', target('https://evil.example:1/lazy'), FINE, /evil/],
+  ['a URL elsewhere as the target', target('https://evil.example:1/lazy'), [ELSEWHERE, ELSEWHERE, ELSEWHERE]],
   ['a slash behind', target('/lazy/'), FINE],
   ['a fragment', target('/lazy#x'), FINE, /#/],
   ...['/lazy?x', '/lazy?', '/lazy//', '/lazy/x'].map((path) => [`target ${path}`, target(path), DOUBTED]),

@@ -121,7 +121,11 @@ describe('a server in TypeScript', () => {
 });
 
 describe('a server in Python', () => {
-  const w = use(() => startDocumented('A server in Python', { backend: served('A server in Python', 'server.py', PYTHON) }));
+  const w = use(() => startDocumented('A server in Python', {
+    backend: served('A server in Python', 'server.py', PYTHON),
+    // Unlike one on the internet, a gateway on loopback asks whose page it is.
+    environment: () => ({ MCP_LOGIN_ALLOWED_ORIGINS: 'https://inspector.example' }),
+  }));
   test('greets anybody, and is told who calls', async (t) => {
     const client = clientOf(w, 'ada');
     t.after(() => client.close());

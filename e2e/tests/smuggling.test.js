@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startBackend } from '../lib/backend.js';
-import { BODIES, FRAMES, HARMLESS, post, written } from '../lib/disguises.js';
+import { BODIES, ELSEWHERE, FRAMES, HARMLESS, post, written } from '../lib/disguises.js';
 import { request2 } from '../lib/http2_frames.js';
 import { call, OAuthClient } from '../lib/oauth.js';
 import { Person } from '../lib/person.js';
@@ -50,7 +50,10 @@ describe('smuggling', () => {
 
   /** The backend has got none of it, and the client knows. */
   function checkRefused({ statuses, answers, sent, reached }, status) {
-    if (status === '400 or closed') assert.ok(statuses.length === 0 || (statuses.length === 1 && statuses[0] === 400), `${statuses}`);
+    if (status === ELSEWHERE) {
+      assert.deepEqual(statuses, [403]);
+      assert.match(answers[0].text, /allowed_hosts/);
+    } else if (status === '400 or closed') assert.ok(statuses.length === 0 || (statuses.length === 1 && statuses[0] === 400), `${statuses}`);
     else assert.deepEqual(statuses, [status]);
     if ([401, 403].includes(status)) assert.match(answers[0].headers['www-authenticate'], /^Bearer .*resource_metadata="/);
     assert.equal(sent, '', 'not a byte');
@@ -70,11 +73,12 @@ describe('smuggling', () => {
 
         const known = await send(build(CALL, [authorization]));
         if (user === 200) assert.deepEqual([known.statuses, known.reached], [[200], [`${USERS.ada.sub} tools/call`]]);
+        else if (user === ELSEWHERE) checkRefused(known, user);
         else if (user === '4xx') assert.ok(known.statuses.every((status) => status >= 400 && status < 500), `${known.statuses}`);
         else assert.deepEqual(known.statuses, [user]);
 
         const less = await send(build(CALL, [limited]));
-        if (user === 200) checkRefused(less, 403);
+        if (user === 200) checkRefused(less, nobody === 400 ? 400 : 403);
         else assert.ok(less.sent === '' && less.statuses.every((status) => status >= 400 && status < 500), `${less.statuses}`);
 
         const open = await send(build(LIST, []));
@@ -206,11 +210,11 @@ describe('smuggling', () => {
       [':status', doubled(':status', '200'), NEVER],
       ['a pseudo-header that is none', doubled(':user', 'mallory'), NEVER],
       [':protocol', doubled(':protocol', 'websocket'), NEVER],
-      ['another authority', changed({ ':authority': 'evil.example' }), FINE],
-      ['another host', doubled('host', 'evil.example'), FINE],
+      ['another authority', changed({ ':authority': 'evil.example' }), [403, 403, 403]],
+      ['another host', doubled('host', 'evil.example'), [403, 403, 403]],
       ['Content-Encoding', fields(['content-encoding', 'gzip']), DOUBTED],
       ['Content-Encoding with an underscore', fields(['content_encoding', 'gzip']), DOUBTED],
-      ['Mcp-Method that lies', fields(['mcp-method', 'tools/call']), DOUBTED],
+      ['Mcp-Method that lies', fields(['mcp-method', 'tools/list']), [400, 200, 200]],
       ['two types', fields(['content-type', 'text/plain']), [401, '4xx', 401]],
       ['who calls', fields(['x-forwarded-user', 'mallory'], ['x_forwarded_user', 'mallory']), FINE],
     ];
