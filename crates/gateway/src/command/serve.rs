@@ -93,8 +93,9 @@ fn proxy(public_url: &PublicUrl, mcp: &McpConfig, client: &BackendClient) -> any
     let mount = format!("{}{}", public_url.path().trim_end_matches('/'), mcp.path.as_str());
     let backend = match &mcp.backend {
         Backend::Url(url) => url.as_url().clone(),
-        Backend::Command(CommandConfig { launch, limits }) => {
-            return Ok(Proxy::stdio(StdioOptions { mount, launch: launch.clone(), limits: *limits }));
+        Backend::Command(CommandConfig { launch, limits, sharing }) => {
+            let (launch, limits, sharing) = (launch.clone(), *limits, *sharing);
+            return Ok(Proxy::stdio(StdioOptions { mount, launch, limits, sharing }));
         }
     };
     let options = ProxyOptions {

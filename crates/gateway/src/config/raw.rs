@@ -184,6 +184,7 @@ pub struct Mcp {
     pub command: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
     pub inherit_env: Option<Vec<String>>,
+    pub processes: Option<String>,
     pub idle_timeout: Option<String>,
     pub max_processes: Option<i64>,
     pub max_processes_per_user: Option<i64>,

@@ -157,6 +157,7 @@ static MCP: &[Key] = &[
     key("command", Kind::Texts),
     key("env", Kind::TextByName),
     key("inherit_env", Kind::Texts),
+    key("processes", Kind::Text),
     key("idle_timeout", Kind::Text),
     key("max_processes", Kind::Number),
     key("max_processes_per_user", Kind::Number),

@@ -28,7 +28,7 @@ use url::Url;
 pub use client::{BackendClient, Timeouts};
 pub use error::ProxyError;
 pub use headers::{check_configured_name, same_name};
-pub use stdio::{Launch, Limits as ProcessLimits, StdioOptions};
+pub use stdio::{Launch, Limits as ProcessLimits, Sharing, StdioOptions};
 pub use template::{Template, Values};
 
 use error::Failure;

@@ -52,7 +52,7 @@ async fn a_process_that_hangs_is_waited_for_within_bounds() {
     assert_eq!(events.next().await.unwrap()["error"]["code"], -32603);
     assert_eq!(events.next().await, None);
     // The process has heard that nobody waits any more, and the session goes on.
-    assert_eq!(json_only.call(json!(2), "heard", json!({})).await, json!(["later"]));
+    assert_eq!(json_only.call(json!(2), "heard", json!({})).await, json!(["hang"]));
     server.proxy.end().await;
 }
 

@@ -5,6 +5,7 @@ mod ends;
 #[path = "../proxy_setup/mod.rs"]
 mod proxy_setup;
 mod setup;
+mod sharing;
 mod streams;
 
 use axum::http::StatusCode;

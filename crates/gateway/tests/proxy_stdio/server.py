@@ -6,7 +6,12 @@ import subprocess
 import sys
 import time
 
+# The methods of all requests by their ids, of those that were cancelled, and requests that wait for `release`.
+asked = {}
 cancelled = []
+held = []
+# What came while something else was waited for.
+backlog = []
 
 
 def send(message):
@@ -20,10 +25,11 @@ def read():
     return json.loads(line)
 
 
-def initialize(_):
+def initialize(request):
     if os.environ.get("FAILS"):
         raise ValueError("will not")
-    return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:]}
+    capabilities = request["params"].get("capabilities")
+    return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities}
 
 
 def environment(_):
@@ -49,6 +55,20 @@ def hang(_):
     return None
 
 
+def hold(request):
+    held.append(request)
+
+
+def release(_):
+    # The last one first.
+    while held:
+        params = (request := held.pop())["params"]
+        if token := params.get("_meta", {}).get("progressToken"):
+            send({"method": "notifications/progress", "params": {"progressToken": token, "progress": params["as"]}})
+        send({"id": request["id"], "result": params["as"]})
+    return "released"
+
+
 def deaf(_):
     time.sleep(600)
 
@@ -64,7 +84,8 @@ def ask(_):
     while True:
         message = read()
         if message.get("id") == 1 and "method" not in message:
-            return message["result"]
+            return message.get("result", message.get("error"))
+        backlog.append(message)
 
 
 def say(request):
@@ -88,11 +109,12 @@ def heard(_):
 def main():
     print("this is no message", flush=True)
     while True:
-        message = read()
+        message = backlog.pop(0) if backlog else read()
         if message.get("method") == "notifications/cancelled":
-            cancelled.append(message["params"]["requestId"])
+            cancelled.append(asked[message["params"]["requestId"]])
         if "id" not in message or "method" not in message:
             continue
+        asked[message["id"]] = message["method"]
         try:
             result = globals()[message["method"]](message)
         except ValueError as error:

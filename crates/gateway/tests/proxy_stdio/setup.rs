@@ -9,7 +9,7 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use mcp_login::resource::Caller;
-use mcp_login_gateway::proxy::{Launch, ProcessLimits, Proxy, StdioOptions, Template};
+use mcp_login_gateway::proxy::{Launch, ProcessLimits, Proxy, Sharing, StdioOptions, Template};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -20,13 +20,20 @@ pub(crate) struct Setup {
     pub(crate) env: Vec<(String, Template)>,
     pub(crate) inherit_env: Vec<&'static str>,
     pub(crate) limits: ProcessLimits,
+    pub(crate) sharing: Sharing,
 }
 
 impl Setup {
     pub(crate) fn with_env(env: &[(&str, &str)]) -> Self {
         let env = env.iter().map(|(name, text)| ((*name).to_owned(), Template::parse(text).unwrap()));
         let limits = ProcessLimits::default();
-        Self { program: "python3", env: env.collect(), inherit_env: Vec::new(), limits }
+        Self {
+            program: "python3",
+            env: env.collect(),
+            inherit_env: Vec::new(),
+            limits,
+            sharing: Sharing::Session,
+        }
     }
 
     pub(crate) fn start(self) -> Server {
@@ -37,7 +44,8 @@ impl Setup {
             env: self.env,
             inherit_env: self.inherit_env.into_iter().map(ToOwned::to_owned).collect(),
         };
-        let options = StdioOptions { mount: "/mcp".to_owned(), launch, limits: self.limits };
+        let options =
+            StdioOptions { mount: "/mcp".to_owned(), launch, limits: self.limits, sharing: self.sharing };
         Server { proxy: Proxy::stdio(options) }
     }
 }
@@ -53,6 +61,7 @@ impl Server {
             caller,
             session: None,
             pid: Value::Null,
+            hello: json!({}),
             path: "/mcp",
             accept: "application/json, text/event-stream",
         }
@@ -65,6 +74,8 @@ pub(crate) struct Client {
     pub(crate) caller: Option<Caller>,
     session: Option<String>,
     pub(crate) pid: Value,
+    /// The parameters of its `initialize`.
+    pub(crate) hello: Value,
     path: &'static str,
     pub(crate) accept: &'static str,
 }
@@ -97,7 +108,7 @@ impl Client {
 
     pub(crate) async fn send_initialize(&self) -> Response {
         let client = Self { session: None, ..self.clone() };
-        client.send("POST", r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#).await
+        client.send("POST", &message(&json!(0), "initialize", &self.hello)).await
     }
 
     /// Opens a session, and gives what the server says of itself.
@@ -106,8 +117,7 @@ impl Client {
         let answer = self.send_initialize().await;
         assert_eq!(answer.status(), StatusCode::OK);
         self.session = Some(answer.headers()["mcp-session-id"].to_str().unwrap().to_owned());
-        let opened = self.send("POST", r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
-        assert_eq!(opened.status(), StatusCode::ACCEPTED);
+        self.tell(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
         let result = json(answer).await["result"].clone();
         self.pid = result["pid"].clone();
         result
@@ -115,6 +125,11 @@ impl Client {
 
     pub(crate) async fn request(&mut self, method: &str, params: Value) -> Response {
         self.send("POST", &message(&json!(1), method, &params)).await
+    }
+
+    /// A notification, or an answer to the server.
+    pub(crate) async fn tell(&self, message: &str) {
+        assert_eq!(self.send("POST", message).await.status(), StatusCode::ACCEPTED);
     }
 
     /// The result of a request that is answered in JSON.
@@ -141,7 +156,11 @@ impl Client {
 
     /// A request whose answer is not waited for yet, but asked by the time that something else is answered.
     pub(crate) fn later(&self, method: &str) -> JoinHandle<Response> {
-        let (client, message) = (self.clone(), message(&json!("later"), method, &json!({})));
+        self.later_with(&json!("later"), method, &json!({}))
+    }
+
+    pub(crate) fn later_with(&self, id: &Value, method: &str, params: &Value) -> JoinHandle<Response> {
+        let (client, message) = (self.clone(), message(id, method, params));
         tokio::spawn(async move { client.pass("POST", &message).await })
     }
 }

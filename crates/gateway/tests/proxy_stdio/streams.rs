@@ -76,6 +76,6 @@ async fn a_client_that_goes_away_cancels_what_it_has_asked() {
     client.call(json!(1), "heard", json!({})).await;
     answer.abort();
     assert!(answer.await.unwrap_err().is_cancelled());
-    assert_eq!(client.call(json!(1), "heard", json!({})).await, json!(["later"]));
+    assert_eq!(client.call(json!(1), "heard", json!({})).await, json!(["hang"]));
     server.proxy.end().await;
 }

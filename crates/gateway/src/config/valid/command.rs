@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::upstream::one_of;
 use crate::config::duration::parse;
 use crate::config::fault::Faults;
 use crate::config::{check, raw};
-use crate::proxy::{Launch, ProcessLimits, Template};
+use crate::proxy::{Launch, ProcessLimits, Sharing, Template};
 
 /// More processes than this are no mistake of typing only on machines that nobody has.
 const MAX_PROCESSES: i64 = 4096;
@@ -20,6 +21,8 @@ pub struct CommandConfig {
     pub launch: Launch,
     /// What it may take.
     pub limits: ProcessLimits,
+    /// Who shares one.
+    pub sharing: Sharing,
 }
 
 pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<CommandConfig> {
@@ -37,7 +40,8 @@ pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<Co
     }
     let launch = launch(command, raw, key, faults);
     let limits = limits(raw, key, faults);
-    Some(CommandConfig { launch: launch?, limits: limits? })
+    let sharing = sharing(raw, &format!("{key}.processes"), launch.as_ref(), faults);
+    Some(CommandConfig { launch: launch?, limits: limits?, sharing: sharing? })
 }
 
 /// The keys that say nothing of an address.
@@ -45,6 +49,7 @@ fn without_command(raw: &raw::Mcp) -> impl Iterator<Item = &'static str> {
     let given = [
         ("env", raw.env.is_some()),
         ("inherit_env", raw.inherit_env.is_some()),
+        ("processes", raw.processes.is_some()),
         ("idle_timeout", raw.idle_timeout.is_some()),
         ("max_processes", raw.max_processes.is_some()),
         ("max_processes_per_user", raw.max_processes_per_user.is_some()),
@@ -97,6 +102,23 @@ fn variables(
 fn is_name(name: &str) -> bool {
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     begins && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn sharing(raw: &raw::Mcp, key: &str, launch: Option<&Launch>, faults: &mut Faults) -> Option<Sharing> {
+    let words = [("session", Sharing::Session), ("user", Sharing::User), ("shared", Sharing::Shared)];
+    let sharing = match raw.processes.clone() {
+        None => Sharing::default(),
+        written => one_of(written, key, &words, faults)?,
+    };
+    let named = launch.and_then(|launch| launch.env.iter().find(|(_, template)| template.needs_user()));
+    if sharing == Sharing::Shared
+        && let Some((name, _)) = named
+    {
+        let message =
+            format!("\"shared\" is one process for everybody, and env.{name} names the user: write \"user\"");
+        faults.push(key, message);
+    }
+    Some(sharing)
 }
 
 fn limits(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<ProcessLimits> {

@@ -1,6 +1,5 @@
 //! From what a process says to an answer in HTTP: JSON where there is nothing but the answer, else a stream of events.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
@@ -10,11 +9,12 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Limits;
-use super::session::{Answer, Event};
+use super::hub::Answer;
+use super::message::{Kind, Message};
+use super::stream::Reader;
 use crate::proxy::error::{Failure, ProxyError};
 
 /// A stream that says nothing says so: proxies on the way close what is silent.
@@ -45,13 +45,10 @@ pub(super) async fn to_request(
     let end = Instant::now() + limits.response;
     let soon = if takes_events { end.min(Instant::now() + SILENCE) } else { end };
     let first = match timeout_at(soon, answer.next()).await {
-        Ok(Some(Event::Answer { line, is_error })) => {
-            let mut response = Response::new(Body::from(line));
-            let json = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(header::CONTENT_TYPE, json);
-            return Ok(Answered { response, is_error });
+        Ok(Some(first)) if first.is_last => {
+            return Ok(Answered { response: json(first.line), is_error: first.is_error });
         }
-        Ok(Some(Event::Message(line))) => event(&line),
+        Ok(Some(first)) => event(&first.line),
         Ok(None) => return Err(ProxyError::ProcessEnded.into()),
         Err(_) if soon < end => comment(),
         Err(_) => return Err(ProxyError::ResponseTimeout.into()),
@@ -63,8 +60,8 @@ pub(super) async fn to_request(
         }
         let now = Instant::now();
         let part = match timeout_at(end.min(now + SILENCE), answer.next()).await {
-            Ok(Some(Event::Message(line))) => event(&line),
-            Ok(Some(Event::Answer { line, .. })) => return Some((Ok(event(&line)), None)),
+            Ok(Some(next)) if next.is_last => return Some((Ok(event(&next.line)), None)),
+            Ok(Some(next)) => event(&next.line),
             Ok(None) => {
                 return Some((Ok(failed(&answer.id, &ProxyError::ProcessEnded)), None));
             }
@@ -78,23 +75,37 @@ pub(super) async fn to_request(
     Ok(Answered { response, is_error: false })
 }
 
+/// An answer that the process has given before, to another request of the same kind.
+pub(super) fn of_before(request: &Message, result: &[u8]) -> Answered {
+    let id = match &request.kind {
+        Kind::Request { id, .. } => request.at(id.at.clone()),
+        _ => "null",
+    };
+    let parts = [br#"{"jsonrpc":"2.0","id":"#, id.as_bytes(), br#","result":"#, result, b"}"];
+    Answered { response: json(parts.concat().into()), is_error: false }
+}
+
 /// What the server says by itself, for as long as the client listens and the session lives.
-pub(super) fn to_listener(messages: mpsc::Receiver<Bytes>, waiting: &VecDeque<Bytes>) -> Response {
+pub(super) fn to_listener(messages: Reader) -> Response {
     // A comment first, so that the client has the head of the answer at once.
-    let begin = waiting.iter().fold(comment().to_vec(), |mut begin, line| {
-        begin.extend_from_slice(&event(line));
-        begin
-    });
-    events(unfold((messages, Some(Bytes::from(begin))), |(mut messages, begin)| async move {
+    events(unfold((messages, Some(comment())), |(mut messages, begin)| async move {
         if let Some(begin) = begin {
             return Some((Ok(begin), (messages, None)));
         }
-        let part = match timeout_at(Instant::now() + SILENCE, messages.recv()).await {
-            Ok(line) => event(&line?),
+        let part = match timeout_at(Instant::now() + SILENCE, messages.next()).await {
+            Ok(next) => event(&next?.line),
             Err(_) => comment(),
         };
         Some((Ok(part), (messages, None)))
     }))
+}
+
+/// Nothing but an answer.
+pub(super) fn json(line: Bytes) -> Response {
+    let mut response = Response::new(Body::from(line));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 fn events(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {

@@ -1,19 +1,22 @@
-//! A program that speaks MCP on its standard input and output, as Streamable HTTP: each session has a process of its own,
-//! whose environment says who its user is.
+//! A program that speaks MCP on its standard input and output, as Streamable HTTP. [`Sharing`] says whose messages one
+//! process gets; its environment says who its user is.
 //!
-//! A session ends with its process, and a process with its session: when it dies, when the environment of its user would be
-//! another by now (a renewed upstream token), when nothing has passed for a while. The client hears 404 then, and
-//! initializes anew.
+//! A session ends with its process: when that dies, when the environment of its user would be another by now (a renewed
+//! upstream token), when nothing has passed for a while. The client hears 404 then, and initializes anew.
 
 mod answer;
 mod environment;
+mod hub;
+mod json;
 mod line;
 mod message;
+mod options;
+mod pool;
 mod process;
 mod session;
-mod sessions;
+mod sharing;
+mod stream;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,95 +26,34 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use mcp_login::resource::{Caller, MaybeCaller};
+use tokio_util::sync::DropGuard;
 
 use super::body::{Bounds, Passing, Upload};
 use super::error::{Failure, ProxyError};
-use super::template::Template;
 use environment::Environment;
 use message::{Kind, Message};
+use pool::Pool;
 use session::Session;
-use sessions::Sessions;
+
+pub use options::{Launch, Limits, StdioOptions};
+pub use sharing::Sharing;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-
-/// What is started, and with what.
-#[derive(Clone)]
-pub struct Launch {
-    /// The program, looked up in `PATH` if its name has no slash. No shell reads it.
-    pub program: String,
-    /// Its arguments, as they are.
-    pub args: Vec<String>,
-    /// Variables of its environment.
-    pub env: Vec<(String, Template)>,
-    /// Names of variables that it gets of the gateway's own, besides `PATH`, `HOME`, `LANG` and `TMPDIR`.
-    pub inherit_env: Vec<String>,
-}
-
-/// Arguments may be secrets of the operator.
-impl fmt::Debug for Launch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Launch").field("program", &self.program).finish_non_exhaustive()
-    }
-}
-
-/// What the processes of one MCP server may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Processes at once.
-    pub processes: usize,
-    /// Of them one user's. All of those who are not signed in are one.
-    pub processes_per_user: usize,
-    /// How long a process stays without a message.
-    pub idle: Duration,
-    /// The longest message, in bytes, in either direction.
-    pub line: usize,
-    /// Until a message is taken, by the process or by the client.
-    pub write: Duration,
-    /// Until a request is answered.
-    pub response: Duration,
-    /// From being asked to end until being killed.
-    pub goodbye: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            processes: 64,
-            processes_per_user: 8,
-            idle: Duration::from_secs(600),
-            line: 10 * 1024 * 1024,
-            write: Duration::from_secs(10),
-            response: Duration::from_secs(300),
-            // Container runtimes kill after ten seconds, and requests in flight had eight of them.
-            goodbye: Duration::from_secs(1),
-        }
-    }
-}
-
-/// One program behind one mount.
-#[derive(Debug, Clone)]
-pub struct StdioOptions {
-    /// The path under which requests arrive, as the request line has it.
-    pub mount: String,
-    /// What is started.
-    pub launch: Launch,
-    /// What it may take.
-    pub limits: Limits,
-}
 
 #[derive(Debug)]
 pub(super) struct Stdio {
     mount: String,
     launch: Launch,
     limits: Limits,
-    sessions: Sessions,
+    sharing: Sharing,
+    pool: Pool,
 }
 
 impl Stdio {
     pub(super) fn new(options: StdioOptions) -> Self {
-        let StdioOptions { mount, launch, limits } = options;
-        let sessions = Sessions::new(Arc::from(mount.as_str()), limits);
-        Self { mount, launch, limits, sessions }
+        let StdioOptions { mount, launch, limits, sharing } = options;
+        let pool = Pool::new(Arc::from(mount.as_str()), limits);
+        Self { mount, launch, limits, sharing, pool }
     }
 
     /// What is started, for the log.
@@ -121,7 +63,7 @@ impl Stdio {
 
     /// Ends every process, and starts no more.
     pub(super) async fn end(&self) {
-        self.sessions.end().await;
+        self.pool.end().await;
     }
 
     pub(super) async fn pass(&self, request: Request<Body>) -> Result<Response, Failure> {
@@ -149,60 +91,79 @@ impl Stdio {
         let message = self.message(body).await?;
         let takes_events = answer::takes_events(&request.headers);
         let Some(session) = session else {
-            return match message.kind {
-                Kind::Request { is_initialize: true, .. } => {
+            return match &message.kind {
+                Kind::Request { method, .. } if method == "initialize" => {
                     self.initialize(request, message, takes_events).await
                 }
                 _ => Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into()),
             };
         };
         if matches!(message.kind, Kind::Request { .. }) {
-            let answer = session.ask(message, takes_events).await?;
+            let answer = session.ask(&message, takes_events).await?;
             Ok(answer::to_request(answer, takes_events, self.limits).await?.response)
         } else {
-            session.tell(message.line).await?;
+            session.tell(message).await?;
             Ok(StatusCode::ACCEPTED.into_response())
         }
     }
 
-    /// Opens a session: its process gets this request first.
+    /// Opens a session: a new process gets this request, one that there is has answered the like of it.
     async fn initialize(
         &self,
         request: &Parts,
         message: Message,
         takes_events: bool,
     ) -> Result<Response, Failure> {
-        let caller = caller(request);
-        let environment = Environment::of(&self.launch, caller).await?;
-        let session = self.sessions.open(&self.launch, caller.map(Caller::subject), environment).await?;
-        // A client that goes away meanwhile leaves no process.
-        let opening = session.end.clone().drop_guard();
-        let answer = session.ask(message, takes_events).await?;
-        let mut answered = answer::to_request(answer, takes_events, self.limits).await?;
-        if !answered.is_error {
-            opening.disarm();
-            let id = HeaderValue::try_from(&session.id).map_err(|_| ProxyError::ProcessEnded)?;
-            answered.response.headers_mut().insert(SESSION, id);
+        let user = caller(request);
+        let environment = Environment::of(&self.launch, user).await?;
+        let user = user.map(Caller::subject);
+        let hello = message.hello().map_err(ProxyError::BadMessage)?;
+        let key = self.sharing.key(user, &environment, Some(&hello), || self.pool.fresh());
+        // Where the first of several is refused, the next is the first.
+        for _ in 0..3 {
+            let (hub, is_new) = self.pool.process(&self.launch, &key, &environment).await?;
+            // A client that goes away meanwhile leaves no session, and no process that only it has begun.
+            let opening = is_new.then(|| hub.end.clone().drop_guard());
+            let session = self.pool.open(user, &hub)?;
+            let closing = session.end.clone().drop_guard();
+            let mut answered = if is_new {
+                let message = if key.is_of_many {
+                    message.with_no_capabilities(&hello).map_err(ProxyError::BadMessage)?
+                } else {
+                    message.clone()
+                };
+                let answer = session.ask(&message, takes_events).await?;
+                answer::to_request(answer, takes_events, self.limits).await?
+            } else {
+                let Some(result) = hub.hello(self.limits.response).await? else { continue };
+                answer::of_before(&message, &result)
+            };
+            if !answered.is_error {
+                closing.disarm();
+                opening.map(DropGuard::disarm);
+                let id = HeaderValue::try_from(&session.id).map_err(|_| ProxyError::ProcessEnded)?;
+                answered.response.headers_mut().insert(SESSION, id);
+            }
+            return Ok(answered.response);
         }
-        Ok(answered.response)
+        Err(ProxyError::ProcessEnded.into())
     }
 
     async fn get(&self, request: &Parts) -> Result<Response, Failure> {
         if !answer::takes_events(&request.headers) {
             return Err(ProxyError::MethodNotAllowed.into());
         }
-        let (messages, waiting) = self.session(request).await?.listen()?;
-        Ok(answer::to_listener(messages, &waiting))
+        Ok(answer::to_listener(self.session(request).await?.listen()?))
     }
 
     /// The session that the request names, if it is the user's and its process still has the right environment.
     async fn session(&self, request: &Parts) -> Result<Arc<Session>, Failure> {
         let id = session_id(&request.headers)?;
         let caller = caller(request);
-        let session = self.sessions.find(id, caller.map(Caller::subject)).ok_or(ProxyError::SessionEnded)?;
+        let session = self.pool.find(id, caller.map(Caller::subject)).ok_or(ProxyError::SessionEnded)?;
         let environment = Environment::of(&self.launch, caller).await?;
-        if environment.fingerprint != session.fingerprint {
-            session.retire();
+        if environment.fingerprint != session.hub.fingerprint {
+            session.hub.retire();
             return Err(ProxyError::SessionEnded.into());
         }
         Ok(session)

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::environment::{Environment, inherited};
+use super::hub::Hub;
 use super::message::Message;
-use super::session::Session;
 use super::{Launch, Limits, line};
 
 /// The longest line that the log gets of a process, in bytes.
@@ -48,10 +48,10 @@ pub(super) fn start(launch: &Launch, environment: &Environment) -> io::Result<Ch
     command.spawn()
 }
 
-/// Serves the session until one side ends; then the process and everything that it has started is gone.
+/// Serves its clients until one side ends; then the process and everything that it has started is gone.
 pub(super) async fn run(
     mut child: Child,
-    session: Arc<Session>,
+    hub: Arc<Hub>,
     lines: mpsc::Receiver<Bytes>,
     limits: Limits,
     log: Log,
@@ -60,7 +60,7 @@ pub(super) async fn run(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let said = tokio::spawn(log.clone().read(stderr));
     let reason = {
-        let mut read = pin!(read(stdout, &session, limits.line));
+        let mut read = pin!(read(stdout, &hub, limits.line));
         tokio::select! {
             reason = &mut read => reason,
             reason = write(stdin, lines, limits.write) => reason,
@@ -69,30 +69,30 @@ pub(super) async fn run(
                 let _ = timeout(REST, read).await;
                 status.map_or_else(|error| error.to_string(), |status| status.to_string())
             }
-            () = session.unused(limits.idle) => "not needed any more".to_owned(),
-            () = session.end.cancelled() => "the session or the gateway ends".to_owned(),
+            () = hub.unused(limits.idle) => "not needed any more".to_owned(),
+            () = hub.end.cancelled() => "its session or the gateway ends".to_owned(),
         }
     };
     log.ended(&reason);
-    session.close();
+    hub.close();
     end(&mut child, id, limits.goodbye).await;
     // What a process says at its end is often why it has ended.
     let mut said = said;
     if timeout(REST, &mut said).await.is_err() {
         said.abort();
     }
-    session.gone.cancel();
+    hub.gone.cancel();
 }
 
 /// Reads what the process says, to its end.
-async fn read(stdout: Option<ChildStdout>, session: &Session, max: usize) -> String {
+async fn read(stdout: Option<ChildStdout>, hub: &Hub, max: usize) -> String {
     let Some(stdout) = stdout else { return "no standard output".to_owned() };
     let mut stdout = BufReader::new(stdout);
     loop {
         match line::next(&mut stdout, max, false).await {
             Ok(Some(line)) if line.is_cut => return format!("a line of more than {max} bytes"),
-            Ok(Some(line)) => match Message::parse(&line.text) {
-                Ok(message) => session.deliver(message).await,
+            Ok(Some(line)) => match Message::parse(&line.text.into()) {
+                Ok(message) => hub.deliver(message).await,
                 Err(reason) => tracing::debug!(reason, "a line of a stdio server is left out"),
             },
             Ok(None) => return "its output has ended".to_owned(),

@@ -1,0 +1,74 @@
+//! What is started behind a mount, for whom, and what it may take.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Sharing;
+use crate::proxy::template::Template;
+
+/// What is started, and with what.
+#[derive(Clone)]
+pub struct Launch {
+    /// The program, looked up in `PATH` if its name has no slash. No shell reads it.
+    pub program: String,
+    /// Its arguments, as they are.
+    pub args: Vec<String>,
+    /// Variables of its environment.
+    pub env: Vec<(String, Template)>,
+    /// Names of variables that it gets of the gateway's own, besides `PATH`, `HOME`, `LANG` and `TMPDIR`.
+    pub inherit_env: Vec<String>,
+}
+
+/// Arguments may be secrets of the operator.
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+/// What the processes of one MCP server may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Processes at once.
+    pub processes: usize,
+    /// Of them one user's. All of those who are not signed in are one.
+    pub processes_per_user: usize,
+    /// How long a process stays without a message.
+    pub idle: Duration,
+    /// The longest message, in bytes, in either direction.
+    pub line: usize,
+    /// Until a message is taken, by the process or by the client.
+    pub write: Duration,
+    /// Until a request is answered.
+    pub response: Duration,
+    /// From being asked to end until being killed.
+    pub goodbye: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            processes: 64,
+            processes_per_user: 8,
+            idle: Duration::from_secs(600),
+            line: 10 * 1024 * 1024,
+            write: Duration::from_secs(10),
+            response: Duration::from_secs(300),
+            // Container runtimes kill after ten seconds, and requests in flight had eight of them.
+            goodbye: Duration::from_secs(1),
+        }
+    }
+}
+
+/// One program behind one mount.
+#[derive(Debug, Clone)]
+pub struct StdioOptions {
+    /// The path under which requests arrive, as the request line has it.
+    pub mount: String,
+    /// What is started.
+    pub launch: Launch,
+    /// What it may take.
+    pub limits: Limits,
+    /// Who shares a process.
+    pub sharing: Sharing,
+}
