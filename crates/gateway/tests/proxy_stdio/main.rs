@@ -6,6 +6,7 @@ mod ends;
 mod proxy_setup;
 mod setup;
 mod sharing;
+mod stateless;
 mod streams;
 
 use axum::http::StatusCode;

@@ -106,6 +106,42 @@ def heard(_):
     return cancelled
 
 
+def tools_call(request):
+    return {"called": request["params"]["name"], "pid": os.getpid()}
+
+
+def subscriptions_listen(request):
+    held.append(request)
+    changed("notifications/subscriptions/acknowledged", request)
+
+
+def changed(method, request):
+    meta = {"io.modelcontextprotocol/subscriptionId": request["id"]}
+    send({"method": method, "params": {"_meta": meta}})
+    return meta
+
+
+def change(_):
+    # Some servers end a subscription with an answer, others cancel it.
+    for request in held:
+        meta = changed("notifications/tools/list_changed", request)
+        if request["params"].get("end") == "answer":
+            send({"id": request["id"], "result": {"_meta": meta}})
+        else:
+            send({"method": "notifications/cancelled", "params": {"requestId": request["id"], "_meta": meta}})
+    return "changed"
+
+
+if os.environ.get("MODERN"):
+
+    def server_discover(_):
+        return {"supportedVersions": ["2026-07-28"], "pid": os.getpid()}
+
+
+if os.environ.get("DIES"):
+    server_discover = die
+
+
 def main():
     print("this is no message", flush=True)
     while True:
@@ -116,7 +152,10 @@ def main():
             continue
         asked[message["id"]] = message["method"]
         try:
-            result = globals()[message["method"]](message)
+            result = globals()[message["method"].replace("/", "_")](message)
+        except KeyError:
+            send({"id": message["id"], "error": {"code": -32601, "message": "no such method"}})
+            continue
         except ValueError as error:
             send({"id": message["id"], "error": {"code": -32000, "message": str(error)}})
             continue

@@ -62,6 +62,7 @@ impl Server {
             session: None,
             pid: Value::Null,
             hello: json!({}),
+            headers: Vec::new(),
             path: "/mcp",
             accept: "application/json, text/event-stream",
         }
@@ -76,6 +77,7 @@ pub(crate) struct Client {
     pub(crate) pid: Value,
     /// The parameters of its `initialize`.
     pub(crate) hello: Value,
+    headers: Vec<(&'static str, String)>,
     path: &'static str,
     pub(crate) accept: &'static str,
 }
@@ -83,6 +85,19 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn with_session_of(&self, other: &Self) -> Self {
         Self { session: other.session.clone(), ..self.clone() }
+    }
+
+    pub(crate) fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.push((name, value.to_owned()));
+        client
+    }
+
+    /// A request of MCP 2026-07-28, without a session.
+    pub(crate) async fn modern(&self, id: Value, method: &str, mut params: Value) -> Response {
+        params["_meta"] = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
+        let client = self.with_header("mcp-protocol-version", "2026-07-28").with_header("mcp-method", method);
+        client.send("POST", &message(&id, method, &params)).await
     }
 
     pub(crate) fn at(&self, path: &'static str) -> Self {
@@ -98,6 +113,9 @@ impl Client {
         request = request.header("accept", self.accept);
         if let Some(session) = &self.session {
             request = request.header("mcp-session-id", session);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         let mut request = request.body(Body::from(body.to_owned())).unwrap();
         if let Some(caller) = &self.caller {

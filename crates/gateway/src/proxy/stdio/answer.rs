@@ -20,10 +20,10 @@ use crate::proxy::error::{Failure, ProxyError};
 /// A stream that says nothing says so: proxies on the way close what is silent.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// An answer and whether it is an error of JSON-RPC.
+/// An answer; and what it says, where that is an error of JSON-RPC and all that there is.
 pub(super) struct Answered {
     pub(super) response: Response,
-    pub(super) is_error: bool,
+    pub(super) error: Option<Bytes>,
 }
 
 /// Whether the client takes a stream of events.
@@ -46,7 +46,8 @@ pub(super) async fn to_request(
     let soon = if takes_events { end.min(Instant::now() + SILENCE) } else { end };
     let first = match timeout_at(soon, answer.next()).await {
         Ok(Some(first)) if first.is_last => {
-            return Ok(Answered { response: json(first.line), is_error: first.is_error });
+            let error = first.is_error.then(|| first.line.clone());
+            return Ok(Answered { response: json(first.line), error });
         }
         Ok(Some(first)) => event(&first.line),
         Ok(None) => return Err(ProxyError::ProcessEnded.into()),
@@ -72,7 +73,7 @@ pub(super) async fn to_request(
         };
         Some((Ok(part), Some((answer, None))))
     }));
-    Ok(Answered { response, is_error: false })
+    Ok(Answered { response, error: None })
 }
 
 /// An answer that the process has given before, to another request of the same kind.
@@ -82,7 +83,7 @@ pub(super) fn of_before(request: &Message, result: &[u8]) -> Answered {
         _ => "null",
     };
     let parts = [br#"{"jsonrpc":"2.0","id":"#, id.as_bytes(), br#","result":"#, result, b"}"];
-    Answered { response: json(parts.concat().into()), is_error: false }
+    Answered { response: json(parts.concat().into()), error: None }
 }
 
 /// What the server says by itself, for as long as the client listens and the session lives.

@@ -27,6 +27,8 @@ const CHANNEL: usize = 4;
 /// Requests at once: of one session, or of one user without any; and of all of a process.
 const MAX_ASKED: usize = 64;
 const MAX_ASKED_OF_ALL: usize = 1024;
+/// The method that keeps a stream open (MCP 2026-07-28, "Subscriptions").
+pub(super) const LISTEN: &str = "subscriptions/listen";
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 #[derive(Debug)]
@@ -132,10 +134,11 @@ impl Hub {
         !self.state().retires && !self.end.is_cancelled()
     }
 
-    /// Since when nothing is asked and nobody listens.
+    /// Since when nothing is asked and no session listens. A subscription gives way: its client opens another.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
-        let is_idle = state.asked.is_empty() && !state.sessions.values().any(|session| session.listens());
+        let is_idle = state.asked.values().all(|asked| asked.method == LISTEN)
+            && !state.sessions.values().any(|session| session.listens());
         is_idle.then_some(state.used)
     }
 

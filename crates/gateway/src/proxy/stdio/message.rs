@@ -12,6 +12,8 @@ use super::json::{Spot, is_deep, members, members_of, place, splice};
 const MAX_ID: usize = 256;
 /// The `_meta` that says which `subscriptions/listen` a message belongs to (MCP 2026-07-28, "Subscriptions").
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+/// The `_meta` that says which revision a request is of (MCP 2026-07-28, "`_meta`").
+const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 const NO_MESSAGE: &str = "the body is not one message of JSON-RPC 2.0, each member once";
 
 /// A message, on one line.
@@ -115,6 +117,19 @@ impl Message {
         let [meta] = members_of(self.inner(), ["_meta"]).ok()?;
         let [id] = members_of(meta, [SUBSCRIPTION]).ok()?;
         Spot::of(text, id?, MAX_ID)
+    }
+
+    /// The revision that this request says it is of, from 2026-07-28 on. The error is that it says so twice.
+    pub(super) fn revision(&self) -> Result<Option<String>, &'static str> {
+        let [meta] = members_of(self.inner(), ["_meta"]).map_err(|_| NO_MESSAGE)?;
+        let [version] = members_of(meta, [REVISION]).map_err(|_| NO_MESSAGE)?;
+        Ok(version.and_then(string))
+    }
+
+    /// A string of the parameters. The error is that it is there twice.
+    pub(super) fn param(&self, name: &'static str) -> Result<Option<String>, &'static str> {
+        let [value] = members_of(self.inner(), [name]).map_err(|_| NO_MESSAGE)?;
+        Ok(value.and_then(string))
     }
 
     /// What this `initialize` says of its client.

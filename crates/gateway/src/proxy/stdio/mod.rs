@@ -2,7 +2,8 @@
 //! process gets; its environment says who its user is.
 //!
 //! A session ends with its process: when that dies, when the environment of its user would be another by now (a renewed
-//! upstream token), when nothing has passed for a while. The client hears 404 then, and initializes anew.
+//! upstream token), when nothing has passed for a while. The client hears 404 then, and initializes anew. Requests of MCP
+//! 2026-07-28 belong to no session: whatever process their user has at the time gets them.
 
 mod answer;
 mod environment;
@@ -15,9 +16,10 @@ mod pool;
 mod process;
 mod session;
 mod sharing;
+mod stateless;
 mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -31,6 +33,7 @@ use tokio_util::sync::DropGuard;
 use super::body::{Bounds, Passing, Upload};
 use super::error::{Failure, ProxyError};
 use environment::Environment;
+use hub::{Asker, LISTEN};
 use message::{Kind, Message};
 use pool::Pool;
 use session::Session;
@@ -38,6 +41,10 @@ use session::Session;
 pub use options::{Launch, Limits, StdioOptions};
 pub use sharing::Sharing;
 
+/// The longest error that is remembered of a program, in bytes.
+const MAX_REMEMBERED: usize = 4096;
+/// As good as.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 #[derive(Debug)]
@@ -47,13 +54,15 @@ pub(super) struct Stdio {
     limits: Limits,
     sharing: Sharing,
     pool: Pool,
+    /// What the program has answered to `server/discover`, where it knows only the revisions before that.
+    of_the_past: OnceLock<String>,
 }
 
 impl Stdio {
     pub(super) fn new(options: StdioOptions) -> Self {
         let StdioOptions { mount, launch, limits, sharing } = options;
         let pool = Pool::new(Arc::from(mount.as_str()), limits);
-        Self { mount, launch, limits, sharing, pool }
+        Self { mount, launch, limits, sharing, pool, of_the_past: OnceLock::new() }
     }
 
     /// What is started, for the log.
@@ -72,7 +81,10 @@ impl Stdio {
         if parts.uri.path().trim_end_matches('/') != self.mount {
             return Err(ProxyError::BadPath.into());
         }
+        let is_stateless = stateless::is_said_by(&parts.headers);
         match parts.method {
+            Method::POST if is_stateless => self.post_stateless(&parts, body).await,
+            Method::GET | Method::DELETE if is_stateless => Err(ProxyError::MethodNotAllowed.into()),
             Method::POST => self.post(&parts, body).await,
             Method::GET => self.get(&parts).await,
             Method::DELETE => {
@@ -91,6 +103,9 @@ impl Stdio {
         let message = self.message(body).await?;
         let takes_events = answer::takes_events(&request.headers);
         let Some(session) = session else {
+            if let Err(reason) = stateless::check_headers(&request.headers, &message) {
+                return Ok(stateless::mismatch(&message, reason));
+            }
             return match &message.kind {
                 Kind::Request { method, .. } if method == "initialize" => {
                     self.initialize(request, message, takes_events).await
@@ -138,13 +153,100 @@ impl Stdio {
                 let Some(result) = hub.hello(self.limits.response).await? else { continue };
                 answer::of_before(&message, &result)
             };
-            if !answered.is_error {
+            if answered.error.is_none() {
                 closing.disarm();
                 opening.map(DropGuard::disarm);
                 let id = HeaderValue::try_from(&session.id).map_err(|_| ProxyError::ProcessEnded)?;
                 answered.response.headers_mut().insert(SESSION, id);
             }
             return Ok(answered.response);
+        }
+        Err(ProxyError::ProcessEnded.into())
+    }
+
+    /// A request of MCP 2026-07-28: its user's process gets it, for which it is one of many.
+    async fn post_stateless(&self, request: &Parts, body: Body) -> Result<Response, Failure> {
+        let message = self.message(body).await?;
+        if let Err(reason) = stateless::check_headers(&request.headers, &message) {
+            return Ok(stateless::mismatch(&message, reason));
+        }
+        let method = match &message.kind {
+            Kind::Request { method, .. } if method != "initialize" => method.as_str(),
+            // None of the protocol's own goes over HTTP, and none needs a process.
+            Kind::Notification { .. } => return Ok(StatusCode::ACCEPTED.into_response()),
+            _ => {
+                return Err(ProxyError::BadMessage(
+                    "MCP 2026-07-28 sends requests that stand for themselves",
+                )
+                .into());
+            }
+        };
+        let asks_of_revisions = method == "server/discover";
+        if let Some(error) = self.of_the_past.get().filter(|_| asks_of_revisions) {
+            let answer = answer::json(stateless::of_error(&message, error));
+            return Ok(stateless::with_status(answer, StatusCode::NOT_FOUND));
+        }
+        let takes_events = answer::takes_events(&request.headers);
+        let mut limits = self.limits;
+        if method == LISTEN {
+            if !takes_events {
+                return Err(
+                    ProxyError::BadMessage("subscriptions/listen is answered in text/event-stream").into()
+                );
+            }
+            // For as long as its client listens.
+            limits.response = FOR_EVER;
+        } else if asks_of_revisions {
+            limits.response = limits.discover;
+        }
+        let asked = self.ask_stateless(request, &message, takes_events && !asks_of_revisions, limits).await;
+        match asked {
+            // A program of the past may end at a request before `initialize`, or not answer it. Its client tries that next.
+            Err(Failure { error: ProxyError::ProcessEnded | ProxyError::ResponseTimeout, cause: None })
+                if asks_of_revisions =>
+            {
+                Err(ProxyError::BadMessage(
+                    "no answer to server/discover: try initialize, of earlier revisions",
+                )
+                .into())
+            }
+            Ok(response) => Ok(response),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn ask_stateless(
+        &self,
+        request: &Parts,
+        message: &Message,
+        takes_messages: bool,
+        limits: Limits,
+    ) -> Result<Response, Failure> {
+        let user = caller(request);
+        let environment = Environment::of(&self.launch, user).await?;
+        let user = user.map(Caller::subject);
+        let key = self.sharing.key(user, &environment, None, || self.pool.fresh());
+        // More than once where the process has just ended.
+        for _ in 0..3 {
+            let (hub, _) = self.pool.process(&self.launch, &key, &environment).await?;
+            let asked = hub.ask(message, Asker { session: None, user, takes_messages }).await;
+            if matches!(&asked, Err(Failure { error: ProxyError::SessionEnded, .. })) {
+                continue;
+            }
+            let answered = answer::to_request(asked?, takes_messages, limits).await?;
+            let Some(line) = answered.error else { return Ok(answered.response) };
+            let error = stateless::error(&line);
+            let code = error.and_then(|(_, code)| code);
+            let is_discover =
+                matches!(&message.kind, Kind::Request { method, .. } if method == "server/discover");
+            if is_discover && stateless::is_of_the_past(code) {
+                // It is the program that does, whoever's: the next who asks needs no process for it.
+                if let Some((error, _)) = error.filter(|(error, _)| error.len() <= MAX_REMEMBERED) {
+                    let _ = self.of_the_past.set(error.to_owned());
+                }
+                hub.retire();
+            }
+            return Ok(stateless::with_status(answered.response, stateless::status(code)));
         }
         Err(ProxyError::ProcessEnded.into())
     }

@@ -41,6 +41,8 @@ pub struct Limits {
     pub write: Duration,
     /// Until a request is answered.
     pub response: Duration,
+    /// Until `server/discover` is answered: a program that does not know it may not answer at all.
+    pub discover: Duration,
     /// From being asked to end until being killed.
     pub goodbye: Duration,
 }
@@ -54,6 +56,7 @@ impl Default for Limits {
             line: 10 * 1024 * 1024,
             write: Duration::from_secs(10),
             response: Duration::from_secs(300),
+            discover: Duration::from_secs(30),
             // Container runtimes kill after ten seconds, and requests in flight had eight of them.
             goodbye: Duration::from_secs(1),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use tokio::time::Instant;
 
-use super::{Asked, Hub};
+use super::{Asked, Hub, LISTEN};
 use crate::proxy::stdio::json::Spot;
 use crate::proxy::stdio::message::{Kind, Message};
 use crate::proxy::stdio::session::Session;
@@ -13,8 +13,6 @@ use crate::proxy::stdio::stream::Stream;
 
 /// Requests of a process's own at once.
 const MAX_ASKING: usize = 64;
-/// The method that keeps a stream open (MCP 2026-07-28, "Subscriptions").
-const LISTEN: &str = "subscriptions/listen";
 
 impl Hub {
     /// Hands on what the process has said.
