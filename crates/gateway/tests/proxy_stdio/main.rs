@@ -4,6 +4,7 @@
 mod ends;
 #[path = "../proxy_setup/mod.rs"]
 mod proxy_setup;
+mod resumption;
 mod setup;
 mod sharing;
 mod stateless;

@@ -168,6 +168,11 @@ impl Client {
         Events::of(self.send("GET", "").await)
     }
 
+    /// Comes back to a stream after this event.
+    pub(crate) async fn resume(&self, last: &str) -> Response {
+        self.with_header("last-event-id", last).send("GET", "").await
+    }
+
     pub(crate) async fn delete(&self) -> Response {
         self.send("DELETE", "").await
     }
@@ -197,13 +202,15 @@ pub(crate) async fn json(answer: Response) -> Value {
 pub(crate) struct Events {
     body: BodyDataStream,
     seen: String,
+    /// The id of the last event.
+    pub(crate) id: Option<String>,
 }
 
 impl Events {
     pub(crate) fn of(answer: Response) -> Self {
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Self { body: answer.into_body().into_data_stream(), seen: String::new() }
+        Self { body: answer.into_body().into_data_stream(), seen: String::new(), id: None }
     }
 
     /// The next message; `None` at the end.
@@ -211,7 +218,12 @@ impl Events {
         loop {
             if let Some(end) = self.seen.find("\n\n") {
                 let event: String = self.seen.drain(..end + 2).collect();
-                if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                if let Some(id) = event.lines().find_map(|line| line.strip_prefix("id: ")) {
+                    self.id = Some(id.to_owned());
+                }
+                if let Some(data) =
+                    event.lines().find_map(|line| line.strip_prefix("data: ").filter(|data| !data.is_empty()))
+                {
                     return Some(serde_json::from_str(data).unwrap());
                 }
                 continue;

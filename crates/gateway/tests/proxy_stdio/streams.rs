@@ -51,13 +51,13 @@ async fn what_nobody_heard_waits_for_the_next_stream() {
     client.call(json!(1), "say", json!({ "text": "one" })).await;
     assert_eq!(old.next().await.unwrap()["params"]["data"], "one");
     drop(old);
-    let mut events = client.begin(json!(1), "say", json!({ "text": "two" })).await;
+    let mut events = client.begin(json!(2), "say", json!({ "text": "two" })).await;
     assert_eq!(events.next().await.unwrap()["params"]["data"], "two");
     drop(events);
 
     let (mut stream, mut other) = (client.listen().await, client.listen().await);
     assert_eq!(stream.next().await, None, "a session has one stream");
-    client.call(json!(1), "say", json!({ "text": "three" })).await;
+    client.call(json!(3), "say", json!({ "text": "three" })).await;
     assert_eq!(other.next().await.unwrap()["params"]["data"], "three");
 
     // The stream ends with the session.

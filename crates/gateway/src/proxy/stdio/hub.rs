@@ -17,10 +17,13 @@ use super::environment::Fingerprint;
 use super::message::{Kind, Message};
 use super::session::Session;
 use super::sharing::Key;
-use super::stream::{Event, Reader, Stream};
+use super::stream::Stream;
 use crate::proxy::error::{Failure, ProxyError};
 
+mod answer;
 mod deliver;
+
+pub(super) use answer::Answer;
 
 /// Lines that wait for the process: few, as each may be long.
 const CHANNEL: usize = 4;
@@ -254,18 +257,18 @@ impl Hub {
             key: id.key.clone(),
             session,
             user: who.user.map(ToOwned::to_owned),
-            stream: Arc::default(),
+            stream: who.session.map_or_else(|| Stream::new(None), |session| session.stream()),
             takes_messages: who.takes_messages,
             progress: progress.as_ref().map(|token| message.at(token.at.clone()).to_owned()),
             method: method.clone(),
         };
-        let stream = asked.stream.read();
+        let stream = asked.stream.read(None);
         let id_of_client = asked.id.clone();
         let n = self.register(asked)?;
         let number = n.to_string();
         let places = [Some(id), progress.as_ref()].into_iter().flatten();
         let line = message.with(places.map(|spot| (spot.at.clone(), &*number)).collect());
-        let answer = Answer { hub: Arc::clone(self), n, id: id_of_client, stream, is_done: false };
+        let answer = Answer::new(self, n, id_of_client, stream, who.session);
         self.tell(line).await?;
         Ok(answer)
     }
@@ -361,7 +364,7 @@ impl Hub {
     }
 
     /// Nobody waits for this answer any more.
-    fn cancel(self: &Arc<Self>, n: u64) {
+    pub(super) fn cancel(self: &Arc<Self>, n: u64) {
         let Some(asked) = self.state().asked.remove(&n) else { return };
         asked.stream.close();
         self.changed.notify_one();
@@ -380,34 +383,6 @@ fn cancelled(n: u64, method: &str) -> Option<Bytes> {
         r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{n},"reason":"the client has gone"}}}}"#
     );
     (method != "initialize").then(|| line.into())
-}
-
-/// What comes to one request. Dropped before the answer is there, it tells the process that nobody waits for it.
-#[derive(Debug)]
-pub(super) struct Answer {
-    hub: Arc<Hub>,
-    n: u64,
-    /// Of the request, as the client wrote it.
-    pub(super) id: String,
-    stream: Reader,
-    is_done: bool,
-}
-
-impl Answer {
-    /// The next; `None` when the process has ended without an answer.
-    pub(super) async fn next(&mut self) -> Option<Event> {
-        let event = self.stream.next().await;
-        self.is_done = event.as_ref().is_none_or(|event| event.is_last);
-        event
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.hub.cancel(self.n);
-        }
-    }
 }
 
 #[cfg(test)]

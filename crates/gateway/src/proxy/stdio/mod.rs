@@ -14,6 +14,7 @@ mod message;
 mod options;
 mod pool;
 mod process;
+mod resumption;
 mod session;
 mod sharing;
 mod stateless;
@@ -32,10 +33,12 @@ use tokio_util::sync::DropGuard;
 
 use super::body::{Bounds, Passing, Upload};
 use super::error::{Failure, ProxyError};
+use answer::Takes;
 use environment::Environment;
 use hub::{Asker, LISTEN};
 use message::{Kind, Message};
 use pool::Pool;
+use resumption::Resumed;
 use session::Session;
 
 pub use options::{Launch, Limits, StdioOptions};
@@ -45,6 +48,7 @@ pub use sharing::Sharing;
 const MAX_REMEMBERED: usize = 4096;
 /// As good as.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 #[derive(Debug)]
@@ -101,21 +105,21 @@ impl Stdio {
         let session =
             if request.headers.contains_key(SESSION) { Some(self.session(request).await?) } else { None };
         let message = self.message(body).await?;
-        let takes_events = answer::takes_events(&request.headers);
+        let takes = Takes::of(&request.headers);
         let Some(session) = session else {
             if let Err(reason) = stateless::check_headers(&request.headers, &message) {
                 return Ok(stateless::mismatch(&message, reason));
             }
             return match &message.kind {
                 Kind::Request { method, .. } if method == "initialize" => {
-                    self.initialize(request, message, takes_events).await
+                    self.initialize(request, message, takes).await
                 }
                 _ => Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into()),
             };
         };
         if matches!(message.kind, Kind::Request { .. }) {
-            let answer = session.ask(&message, takes_events).await?;
-            Ok(answer::to_request(answer, takes_events, self.limits).await?.response)
+            let answer = session.ask(&message, takes.events).await?;
+            Ok(answer::to_request(answer, takes, self.limits).await?.response)
         } else {
             session.tell(message).await?;
             Ok(StatusCode::ACCEPTED.into_response())
@@ -123,12 +127,7 @@ impl Stdio {
     }
 
     /// Opens a session: a new process gets this request, one that there is has answered the like of it.
-    async fn initialize(
-        &self,
-        request: &Parts,
-        message: Message,
-        takes_events: bool,
-    ) -> Result<Response, Failure> {
+    async fn initialize(&self, request: &Parts, message: Message, takes: Takes) -> Result<Response, Failure> {
         let user = caller(request);
         let environment = Environment::of(&self.launch, user).await?;
         let user = user.map(Caller::subject);
@@ -147,8 +146,8 @@ impl Stdio {
                 } else {
                     message.clone()
                 };
-                let answer = session.ask(&message, takes_events).await?;
-                answer::to_request(answer, takes_events, self.limits).await?
+                let answer = session.ask(&message, takes.events).await?;
+                answer::to_request(answer, takes, self.limits).await?
             } else {
                 let Some(result) = hub.hello(self.limits.response).await? else { continue };
                 answer::of_before(&message, &result)
@@ -186,10 +185,10 @@ impl Stdio {
             let answer = answer::json(stateless::of_error(&message, error));
             return Ok(stateless::with_status(answer, StatusCode::NOT_FOUND));
         }
-        let takes_events = answer::takes_events(&request.headers);
+        let takes = Takes::of(&request.headers);
         let mut limits = self.limits;
         if method == LISTEN {
-            if !takes_events {
+            if !takes.events {
                 return Err(
                     ProxyError::BadMessage("subscriptions/listen is answered in text/event-stream").into()
                 );
@@ -199,7 +198,9 @@ impl Stdio {
         } else if asks_of_revisions {
             limits.response = limits.discover;
         }
-        let asked = self.ask_stateless(request, &message, takes_events && !asks_of_revisions, limits).await;
+        // Resumption is not of this revision: events have no ids where there is no session.
+        let takes = Takes { events: takes.events && !asks_of_revisions, ..takes };
+        let asked = self.ask_stateless(request, &message, takes, limits).await;
         match asked {
             // A program of the past may end at a request before `initialize`, or not answer it. Its client tries that next.
             Err(Failure { error: ProxyError::ProcessEnded | ProxyError::ResponseTimeout, cause: None })
@@ -219,7 +220,7 @@ impl Stdio {
         &self,
         request: &Parts,
         message: &Message,
-        takes_messages: bool,
+        takes: Takes,
         limits: Limits,
     ) -> Result<Response, Failure> {
         let user = caller(request);
@@ -229,11 +230,11 @@ impl Stdio {
         // More than once where the process has just ended.
         for _ in 0..3 {
             let (hub, _) = self.pool.process(&self.launch, &key, &environment).await?;
-            let asked = hub.ask(message, Asker { session: None, user, takes_messages }).await;
+            let asked = hub.ask(message, Asker { session: None, user, takes_messages: takes.events }).await;
             if matches!(&asked, Err(Failure { error: ProxyError::SessionEnded, .. })) {
                 continue;
             }
-            let answered = answer::to_request(asked?, takes_messages, limits).await?;
+            let answered = answer::to_request(asked?, takes, limits).await?;
             let Some(line) = answered.error else { return Ok(answered.response) };
             let error = stateless::error(&line);
             let code = error.and_then(|(_, code)| code);
@@ -252,10 +253,18 @@ impl Stdio {
     }
 
     async fn get(&self, request: &Parts) -> Result<Response, Failure> {
-        if !answer::takes_events(&request.headers) {
+        let takes = Takes::of(&request.headers);
+        if !takes.events {
             return Err(ProxyError::MethodNotAllowed.into());
         }
-        Ok(answer::to_listener(self.session(request).await?.listen()?))
+        let session = self.session(request).await?;
+        let Some(last) = request.headers.get(LAST_EVENT_ID) else {
+            return Ok(answer::to_listener(session.listen()?, takes));
+        };
+        Ok(match session.resume(last.to_str().unwrap_or_default())? {
+            Resumed::Listening(messages) => answer::to_listener(messages, takes),
+            Resumed::Answer(answer, end) => answer::to_resumed(answer, end),
+        })
     }
 
     /// The session that the request names, if it is the user's and its process still has the right environment.

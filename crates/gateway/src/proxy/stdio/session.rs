@@ -3,14 +3,18 @@
 //! It belongs to its user, and to one process for as long as that lives. It ends when its client says so, with the process,
 //! or when nothing has passed for a while.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Answer, Asker, Hub};
 use super::message::Message;
+use super::resumption::Kept;
 use super::stream::{Reader, Stream};
 use crate::proxy::error::{Failure, ProxyError};
 
@@ -25,6 +29,11 @@ pub(super) struct Session {
     /// What belongs to no request: the client's GET.
     pub(super) listening: Arc<Stream>,
     used: Mutex<Instant>,
+    /// What ids of its events begin with. Not the id: logs and pages may show it.
+    tag: String,
+    streams: AtomicU64,
+    /// Streams of requests that the client may come back to.
+    kept: Mutex<VecDeque<Arc<Kept>>>,
     /// Ends it. The process has its own.
     pub(super) end: CancellationToken,
 }
@@ -32,14 +41,19 @@ pub(super) struct Session {
 impl Session {
     /// One more session of a process.
     pub(super) fn open(id: String, owner: Option<String>, hub: &Arc<Hub>) -> Result<Arc<Self>, Failure> {
+        let hash: [u8; 32] = Sha256::digest(&id).into();
+        let tag = format!("{:08x}", u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
         hub.attach(|number| {
             Arc::new(Self {
                 id,
                 number,
                 owner,
                 hub: Arc::clone(hub),
-                listening: Arc::default(),
+                listening: Stream::new(Some(format!("{tag}-0"))),
                 used: Mutex::new(Instant::now()),
+                tag,
+                streams: AtomicU64::new(0),
+                kept: Mutex::default(),
                 end: hub.end.child_token(),
             })
         })
@@ -103,9 +117,23 @@ impl Session {
 
     /// The client listens. Another stream of it ends.
     pub(super) fn listen(&self) -> Result<Reader, Failure> {
+        Ok(self.listen_check()?.read(None))
+    }
+
+    pub(super) fn listen_check(&self) -> Result<&Arc<Stream>, Failure> {
         self.check()?;
         self.hub.uses();
-        Ok(self.listening.read())
+        Ok(&self.listening)
+    }
+
+    /// A stream for one request. No other of the session has its name, and no session's begins like another's.
+    pub(super) fn stream(&self) -> Arc<Stream> {
+        let n = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
+        Stream::new(Some(format!("{}-{n}", self.tag)))
+    }
+
+    pub(super) fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self) -> Result<(), Failure> {

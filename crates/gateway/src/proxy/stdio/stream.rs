@@ -1,4 +1,5 @@
-//! What comes to one client on one stream of events, in its order: what it has not heard yet, within bounds.
+//! What comes to one client on one stream of events, in its order: what it has not heard yet, and of a session a little of
+//! what it has, should its connection break. All of it within bounds.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -16,6 +17,8 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// A message to a client.
 #[derive(Debug, Clone)]
 pub(super) struct Event {
+    /// Its place on its stream, from 1 on.
+    pub(super) place: u64,
     pub(super) line: Bytes,
     /// Nothing comes after it.
     pub(super) is_last: bool,
@@ -24,43 +27,112 @@ pub(super) struct Event {
 }
 
 /// One stream. It has one reader at a time: a message goes to a client once (MCP 2025-11-25, "Multiple Connections").
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stream {
+    /// What ids of events begin with, where there are some.
+    pub(super) name: Option<String>,
     log: Mutex<Log>,
     changed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
     events: VecDeque<Event>,
     bytes: usize,
+    /// The places of the next event, and of the first that was not heard.
+    next: u64,
+    unheard: u64,
+    /// Whether what was heard is kept.
+    keeps: bool,
     is_done: bool,
+    /// The place of the last event, where that has come.
+    last: Option<u64>,
     /// The reader that there is.
     reader: Option<u64>,
     readers: u64,
 }
 
 impl Log {
-    fn fits(&self, length: usize) -> bool {
-        let is_within = self.events.len() < MAX_EVENTS && self.bytes + length <= MAX_BYTES;
-        // Whoever reads gets what is too long to be kept.
-        is_within || (self.reader.is_some() && self.events.is_empty())
+    /// Lets go of what was heard, as far as there is not place for it and this much more.
+    fn make_room(&mut self, more: usize) {
+        while let Some(event) = self.events.front().filter(|event| event.place < self.unheard) {
+            if self.keeps && self.events.len() < MAX_EVENTS && self.bytes + more <= MAX_BYTES {
+                return;
+            }
+            self.bytes -= event.line.len();
+            self.events.pop_front();
+        }
     }
 
-    fn add(&mut self, event: Event) {
-        self.bytes += event.line.len();
-        self.is_done |= event.is_last;
-        self.events.push_back(event);
+    fn fits(&mut self, length: usize) -> bool {
+        self.make_room(length);
+        let is_within = self.events.len() < MAX_EVENTS && self.bytes + length <= MAX_BYTES;
+        // Whoever reads gets what is too long to be kept.
+        is_within || (self.reader.is_some() && self.next == self.unheard)
+    }
+
+    fn add(&mut self, line: Bytes, is_last: bool, is_error: bool) {
+        self.bytes += line.len();
+        self.is_done |= is_last;
+        self.last = self.last.or(is_last.then_some(self.next));
+        self.events.push_back(Event { place: self.next, line, is_last, is_error });
+        self.next += 1;
+    }
+
+    /// The event of this place, or the first that is kept after it.
+    fn hear(&mut self, place: u64) -> Option<Event> {
+        let first = self.events.front()?.place;
+        let event = self.events.get(usize::try_from(place.saturating_sub(first)).ok()?)?.clone();
+        self.unheard = self.unheard.max(event.place + 1);
+        self.make_room(0);
+        Some(event)
     }
 }
 
 impl Stream {
+    /// One on which nothing has come yet. With a name, events have ids, and what was heard is kept.
+    pub(super) fn new(name: Option<String>) -> Arc<Self> {
+        let log = Log {
+            events: VecDeque::new(),
+            bytes: 0,
+            next: 1,
+            unheard: 1,
+            keeps: name.is_some(),
+            is_done: false,
+            last: None,
+            reader: None,
+            readers: 0,
+        };
+        Arc::new(Self { name, log: Mutex::new(log), changed: Notify::new() })
+    }
+
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn has_reader(&self) -> bool {
         self.log().reader.is_some()
+    }
+
+    /// How often it was read: the same as before when nobody has come since.
+    pub(super) fn readers(&self) -> u64 {
+        self.log().readers
+    }
+
+    /// Whether the last event was heard.
+    pub(super) fn is_heard(&self) -> bool {
+        let log = self.log();
+        log.last.is_some_and(|last| last < log.unheard)
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.log().bytes
+    }
+
+    /// The id of the event at this place; of the one before the first, it stands for the beginning.
+    pub(super) fn id(&self, place: u64) -> Option<String> {
+        self.name.as_ref().map(|name| format!("{name}-{place}"))
     }
 
     /// Adds a message, if there is place for it: where somebody reads, that is waited for, but no longer than this. One who
@@ -76,7 +148,7 @@ impl Stream {
                     return false;
                 }
                 if log.fits(line.len()) {
-                    log.add(Event { line, is_last: false, is_error: false });
+                    log.add(line, false, false);
                     break;
                 }
                 if log.reader.is_none() {
@@ -97,7 +169,7 @@ impl Stream {
     pub(super) fn finish(&self, line: Bytes, is_error: bool) {
         let mut log = self.log();
         if !log.is_done {
-            log.add(Event { line, is_last: true, is_error });
+            log.add(line, true, is_error);
         }
         drop(log);
         self.changed.notify_waiters();
@@ -109,22 +181,25 @@ impl Stream {
         self.changed.notify_waiters();
     }
 
-    /// Reads on. Another reader of it ends.
-    pub(super) fn read(self: &Arc<Self>) -> Reader {
+    /// Reads on from here, or from what was not heard yet. Another reader of it ends.
+    pub(super) fn read(self: &Arc<Self>, from: Option<u64>) -> Reader {
         let mut log = self.log();
         log.readers += 1;
         let id = log.readers;
         log.reader = Some(id);
+        let next = from.unwrap_or(log.unheard);
         drop(log);
         self.changed.notify_waiters();
-        Reader { stream: Arc::clone(self), id }
+        Reader { stream: Arc::clone(self), id, next }
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Reader {
-    stream: Arc<Stream>,
+    pub(super) stream: Arc<Stream>,
     id: u64,
+    /// The place of the next event.
+    pub(super) next: u64,
 }
 
 impl Reader {
@@ -138,9 +213,9 @@ impl Reader {
                 if log.reader != Some(self.id) {
                     return None;
                 }
-                if let Some(event) = log.events.pop_front() {
-                    log.bytes -= event.line.len();
+                if let Some(event) = log.hear(self.next) {
                     drop(log);
+                    self.next = event.place + 1;
                     self.stream.changed.notify_waiters();
                     return Some(event);
                 }
@@ -151,6 +226,11 @@ impl Reader {
             changed.await;
         }
     }
+
+    /// Whether no other has come.
+    pub(super) fn is_the_last(&self) -> bool {
+        self.stream.readers() == self.id
+    }
 }
 
 impl Drop for Reader {
@@ -159,5 +239,73 @@ impl Drop for Reader {
         log.reader = log.reader.filter(|reader| *reader != self.id);
         drop(log);
         self.stream.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    async fn heard(reader: &mut Reader) -> (u64, Bytes) {
+        let event = reader.next().await.unwrap();
+        (event.place, event.line)
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_can_be_heard_again_and_what_was_not_waits() {
+        let stream = Stream::new(Some("s".into()));
+        for line in ["a", "b", "c"] {
+            assert!(stream.push(line.into(), SOON).await);
+        }
+        let mut reader = stream.read(None);
+        assert_eq!((heard(&mut reader).await, heard(&mut reader).await), ((1, "a".into()), (2, "b".into())));
+        // The other may come before the end of the first is known.
+        let mut again = stream.read(Some(2));
+        assert!(reader.next().await.is_none() && !reader.is_the_last());
+        assert_eq!(heard(&mut again).await, (2, "b".into()));
+        drop(again);
+        let mut rest = stream.read(None);
+        assert_eq!(heard(&mut rest).await, (3, "c".into()));
+        stream.finish("d".into(), false);
+        assert!(rest.next().await.unwrap().is_last && rest.next().await.is_none());
+        let mut past = stream.read(Some(5));
+        assert!(past.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn no_more_is_kept_than_there_is_place_for() {
+        let stream = Stream::new(Some("s".into()));
+        for _ in 0..MAX_EVENTS {
+            assert!(stream.push("x".into(), SOON).await);
+        }
+        assert!(!stream.push("x".into(), SOON).await, "nobody has heard any of it");
+        let mut reader = stream.read(None);
+        assert_eq!(heard(&mut reader).await.0, 1);
+        assert!(stream.push("x".into(), SOON).await, "what was heard gives way");
+        drop(reader);
+        let mut reader = stream.read(Some(1));
+        assert_eq!(heard(&mut reader).await.0, 2);
+
+        let stream = Stream::new(Some("s".into()));
+        let big = Bytes::from("x".repeat(MAX_BYTES + 1));
+        assert!(!stream.push(big.clone(), SOON).await);
+        let mut reader = stream.read(None);
+        assert!(stream.push(big, SOON).await, "for whoever reads");
+        heard(&mut reader).await;
+        assert_eq!(stream.bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_does_not_read_has_gone() {
+        let stream = Stream::new(None);
+        let mut reader = stream.read(None);
+        for _ in 0..MAX_EVENTS {
+            stream.push("x".into(), SOON).await;
+        }
+        assert!(!stream.push("x".into(), SOON).await);
+        assert!(!stream.has_reader() && reader.next().await.is_none());
     }
 }
