@@ -10,6 +10,7 @@ mod fault;
 pub mod raw;
 mod schema;
 mod secret;
+pub mod size;
 mod suggest;
 pub mod valid;
 

@@ -188,6 +188,7 @@ pub struct Mcp {
     pub idle_timeout: Option<String>,
     pub max_processes: Option<i64>,
     pub max_processes_per_user: Option<i64>,
+    pub max_memory: Option<String>,
     pub upstream: Option<String>,
     pub auth: Option<String>,
     pub challenge: Option<String>,

@@ -161,6 +161,7 @@ static MCP: &[Key] = &[
     key("idle_timeout", Kind::Text),
     key("max_processes", Kind::Number),
     key("max_processes_per_user", Kind::Number),
+    key("max_memory", Kind::Text),
     key("upstream", Kind::Text),
     key("auth", Kind::Text),
     key("challenge", Kind::Text),

@@ -30,6 +30,7 @@ fn a_program_has_the_documented_defaults() {
     assert!(launch.env.is_empty() && launch.inherit_env.is_empty());
     assert_eq!((limits.processes, limits.processes_per_user), (64, 8));
     assert_eq!(limits.idle, Duration::from_secs(600));
+    assert_eq!(limits.memory, None);
 }
 
 #[test]
@@ -48,6 +49,11 @@ fn everything_of_a_program_can_be_set() {
         let text = file(&format!("env = {{ A = \"x\" }}\nprocesses = {word:?}"));
         assert_eq!(command(&text).sharing, sharing);
     }
+    if cfg!(target_os = "linux") {
+        assert_eq!(command(&file("max_memory = \"512MiB\"")).limits.memory, Some(512 << 20));
+    } else {
+        one_fault(&file("max_memory = \"512MiB\""), "mcp[0].max_memory");
+    }
     assert_eq!(command(&file("max_processes = 3")).limits.processes_per_user, 3);
 }
 
@@ -60,6 +66,9 @@ fn a_program_that_cannot_be_is_a_fault() {
         ("processes = \"one\"", "mcp[0].processes"),
         ("env = { A = \"{user.sub}\" }\nprocesses = \"shared\"", "mcp[0].processes"),
         ("idle_timeout = \"0s\"", "mcp[0].idle_timeout"),
+        ("max_memory = \"512MB\"", "mcp[0].max_memory"),
+        ("max_memory = \"15MiB\"", "mcp[0].max_memory"),
+        ("max_memory = \"1025GiB\"", "mcp[0].max_memory"),
         ("max_processes = 0", "mcp[0].max_processes"),
         ("max_processes_per_user = -1", "mcp[0].max_processes_per_user"),
         ("max_processes = 2\nmax_processes_per_user = 3", "mcp[0].max_processes_per_user"),
@@ -82,6 +91,7 @@ fn what_belongs_to_a_program_needs_one() {
         ("inherit_env = []", "mcp[0].inherit_env"),
         ("processes = \"user\"", "mcp[0].processes"),
         ("idle_timeout = \"1m\"", "mcp[0].idle_timeout"),
+        ("max_memory = \"1GiB\"", "mcp[0].max_memory"),
         ("max_processes = 1", "mcp[0].max_processes"),
         ("max_processes_per_user = 1", "mcp[0].max_processes_per_user"),
     ] {

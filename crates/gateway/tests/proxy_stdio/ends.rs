@@ -139,3 +139,19 @@ async fn the_end_leaves_nothing_behind() {
     assert_eq!(waits.await.unwrap().status(), StatusCode::BAD_GATEWAY);
     assert_eq!(client.send_initialize().await.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_memory_of_a_process_is_bounded() {
+    let mut setup = Setup::with_env(&[]);
+    setup.limits.memory = Some(64 << 20);
+    let server = setup.start();
+    let mut client = server.client(Some(caller(Ok("t"))));
+    client.initialize().await;
+    let allocate = |bytes: u32| client.call(json!(1), "allocate", json!({ "bytes": bytes }));
+    assert_eq!(allocate(16 << 20).await, json!(16 << 20));
+    assert_eq!(allocate(64 << 20).await, "refused");
+    let bound = json!("67108864 67108864");
+    assert_eq!(client.call(json!(1), "limits", json!({})).await, json!({ "own": bound, "child": bound }));
+    server.proxy.end().await;
+}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -67,6 +68,19 @@ def release(_):
             send({"method": "notifications/progress", "params": {"progressToken": token, "progress": params["as"]}})
         send({"id": request["id"], "result": params["as"]})
     return "released"
+
+
+def allocate(request):
+    try:
+        return len(bytearray(request["params"]["bytes"]))
+    except MemoryError:
+        return "refused"
+
+
+def limits(_):
+    code = "import resource; print(*resource.getrlimit(resource.RLIMIT_DATA))"
+    of_child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    return {"child": of_child.strip(), "own": " ".join(map(str, resource.getrlimit(resource.RLIMIT_DATA)))}
 
 
 def deaf(_):

@@ -7,11 +7,13 @@ use std::time::Duration;
 use super::upstream::one_of;
 use crate::config::duration::parse;
 use crate::config::fault::Faults;
-use crate::config::{check, raw};
+use crate::config::{check, raw, size};
 use crate::proxy::{Launch, ProcessLimits, Sharing, Template};
 
 /// More processes than this are no mistake of typing only on machines that nobody has.
 const MAX_PROCESSES: i64 = 4096;
+/// With less no runtime starts.
+const MEMORY: RangeInclusive<u64> = 16 << 20..=1 << 40;
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// A program, and what its processes may take.
@@ -53,6 +55,7 @@ fn without_command(raw: &raw::Mcp) -> impl Iterator<Item = &'static str> {
         ("idle_timeout", raw.idle_timeout.is_some()),
         ("max_processes", raw.max_processes.is_some()),
         ("max_processes_per_user", raw.max_processes_per_user.is_some()),
+        ("max_memory", raw.max_memory.is_some()),
     ];
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
 }
@@ -130,6 +133,7 @@ fn limits(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<ProcessLimit
     if idle.is_none() {
         faults.push(format!("{key}.idle_timeout"), "not a duration from \"1s\" to \"24h\"");
     }
+    let memory = memory(raw.max_memory.as_deref(), &format!("{key}.max_memory"), faults);
     let mut count = |written: Option<i64>, name: &str, default: usize| {
         let count = written.map_or(Some(default), |written| {
             usize::try_from(written).ok().filter(|_| (1..=MAX_PROCESSES).contains(&written))
@@ -148,5 +152,16 @@ fn limits(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<ProcessLimit
         let message = format!("more than max_processes, which is {processes}");
         faults.push(format!("{key}.max_processes_per_user"), message);
     }
-    Some(ProcessLimits { idle: idle?, processes, processes_per_user, ..default })
+    Some(ProcessLimits { idle: idle?, processes, processes_per_user, memory, ..default })
+}
+
+/// `None`, too, where it was a fault.
+fn memory(written: Option<&str>, key: &str, faults: &mut Faults) -> Option<u64> {
+    let size = size::parse(written?).filter(|size| MEMORY.contains(size));
+    if size.is_none() {
+        faults.push(key, "not a size from \"16MiB\" to \"1024GiB\": write \"512MiB\"");
+    } else if !cfg!(target_os = "linux") {
+        faults.push(key, "memory is bounded on Linux only: take it out, and bound the gateway's container");
+    }
+    size
 }

@@ -60,7 +60,7 @@ pub(super) struct Hello {
 impl Message {
     /// Reads one message. The error says what it is instead.
     pub(super) fn parse(text: &Bytes) -> Result<Self, &'static str> {
-        let text = one_line(text);
+        let text = text.slice_ref(text.trim_ascii());
         if text.first() == Some(&b'[') {
             return Err("batches are not taken: send one message of JSON-RPC (MCP 2025-06-18)");
         }
@@ -92,7 +92,7 @@ impl Message {
             (None, None) => return Err("neither a method nor an id"),
         };
         let inner = inner.map(|inner| place(json, inner));
-        Ok(Self { line: text, kind, inner })
+        Ok(Self { line: one_line(text), kind, inner })
     }
 
     /// What stands in `params` or `result`.
@@ -171,14 +171,14 @@ fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// JSON has line breaks between its tokens only: inside of strings they are escaped.
-fn one_line(text: &Bytes) -> Bytes {
-    let trimmed = text.slice_ref(text.trim_ascii());
+/// JSON has line breaks between its tokens only: inside of strings they are escaped. So they make no difference, and
+/// everything stays in its place.
+fn one_line(text: Bytes) -> Bytes {
     let is_break = |b: &u8| matches!(b, b'\n' | b'\r');
-    if trimmed.iter().any(is_break) {
-        trimmed.iter().map(|b| if is_break(b) { b' ' } else { *b }).collect()
+    if text.iter().any(is_break) {
+        text.iter().map(|b| if is_break(b) { b' ' } else { *b }).collect()
     } else {
-        trimmed
+        text
     }
 }
 

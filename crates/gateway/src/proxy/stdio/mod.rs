@@ -10,6 +10,7 @@ mod environment;
 mod hub;
 mod json;
 mod line;
+mod memory;
 mod message;
 mod options;
 mod pool;

@@ -33,6 +33,10 @@ pub struct Limits {
     pub processes: usize,
     /// Of them one user's. All of those who are not signed in are one.
     pub processes_per_user: usize,
+    /// What one process may have of private, writable memory, in bytes; each that it starts has as much again. Linux only.
+    /// `None` by default: what a program needs only its operator knows, and one that has too little ends in the middle.
+    /// Python is there with 16 MiB, Node.js with 64 to 128, and wants 256 to do something.
+    pub memory: Option<u64>,
     /// How long a process stays without a message.
     pub idle: Duration,
     /// The longest message, in bytes, in either direction.
@@ -52,6 +56,7 @@ impl Default for Limits {
         Self {
             processes: 64,
             processes_per_user: 8,
+            memory: None,
             idle: Duration::from_secs(600),
             line: 10 * 1024 * 1024,
             write: Duration::from_secs(10),

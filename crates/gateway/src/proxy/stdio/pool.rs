@@ -114,7 +114,7 @@ impl Pool {
         };
         let log =
             Log { mcp: Arc::clone(&self.mcp), user: key.owner.clone(), token: environment.token.clone() };
-        let child = match process::start(launch, environment) {
+        let child = match process::start(launch, environment, self.limits) {
             Ok(child) => child,
             Err(error) => {
                 hub.close();

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::environment::{Environment, inherited};
 use super::hub::Hub;
 use super::message::Message;
-use super::{Launch, Limits, line};
+use super::{Launch, Limits, line, memory};
 
 /// The longest line that the log gets of a process, in bytes.
 const MAX_LOG_LINE: usize = 4 * 1024;
@@ -24,7 +24,7 @@ const MAX_LOG_LINE: usize = 4 * 1024;
 const REST: Duration = Duration::from_millis(500);
 
 /// Starts the program.
-pub(super) fn start(launch: &Launch, environment: &Environment) -> io::Result<Child> {
+pub(super) fn start(launch: &Launch, environment: &Environment, limits: Limits) -> io::Result<Child> {
     let mut command = Command::new(&launch.program);
     command
         .args(&launch.args)
@@ -45,7 +45,14 @@ pub(super) fn start(launch: &Launch, environment: &Environment) -> io::Result<Ch
     for (name, value) in &environment.variables {
         command.env(name, value.expose_secret());
     }
-    command.spawn()
+    let child = command.spawn()?;
+    if let Some((id, max)) = child.id().zip(limits.memory)
+        && let Err(error) = memory::bound(id, max)
+    {
+        signal(Some(id), Signal::Kill);
+        return Err(io::Error::new(error.kind(), format!("max_memory cannot be set: {error}")));
+    }
+    Ok(child)
 }
 
 /// Serves its clients until one side ends; then the process and everything that it has started is gone.
