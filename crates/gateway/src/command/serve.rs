@@ -34,7 +34,10 @@ pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
     for mcp in &config.mcp {
         tracing::info!("{}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend);
     }
-    serve(listener, app.router.clone(), shutdown, Limits::default()).await;
+    tokio::join!(serve(listener, app.router.clone(), shutdown.clone(), Limits::default()), async {
+        shutdown.cancelled().await;
+        app.end_streams();
+    });
     app.end().await;
     tracing::info!("ended");
     Ok(())
@@ -49,6 +52,11 @@ pub struct Application {
 }
 
 impl Application {
+    /// Ends the streams that programs of its own only may say something on.
+    pub fn end_streams(&self) {
+        self.proxies.iter().for_each(Proxy::end_streams);
+    }
+
     /// Ends the programs that it has started.
     pub async fn end(&self) {
         join_all(self.proxies.iter().map(Proxy::end)).await;

@@ -129,6 +129,14 @@ impl Proxy {
         Self { backend: Backend::Stdio(Arc::new(Stdio::new(options))), mount }
     }
 
+    /// Ends the streams of its processes that stay open by themselves, and opens no more of them: the gateway is about to end,
+    /// and these would only hold it up. What was asked is still answered.
+    pub fn end_streams(&self) {
+        if let Backend::Stdio(stdio) = &self.backend {
+            stdio.end_streams();
+        }
+    }
+
     /// Ends the processes that this proxy has started, and starts no more.
     pub async fn end(&self) {
         if let Backend::Stdio(stdio) = &self.backend {

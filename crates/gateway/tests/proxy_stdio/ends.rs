@@ -140,6 +140,31 @@ async fn the_end_leaves_nothing_behind() {
     assert_eq!(client.send_initialize().await.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
+#[tokio::test]
+async fn what_only_listens_does_not_hold_up_the_end() {
+    let server = Setup::with_env(&[]).start();
+    let mut client = server.client(Some(caller(Ok("t"))));
+    client.initialize().await;
+    let mut stream = client.listen().await;
+    let mut subscription = Events::of(client.modern(json!("s"), "subscriptions/listen", json!({})).await);
+    subscription.next().await.unwrap();
+    let answer = client.later("ask");
+    assert_eq!(stream.next().await.unwrap()["method"], "roots/list");
+
+    server.proxy.end_streams();
+    assert_eq!(stream.next().await, None);
+    let last = subscription.next().await.unwrap();
+    assert_eq!(last["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "s");
+    assert_eq!(subscription.next().await, None);
+    assert_eq!(client.listen().await.next().await, None);
+    let another = client.modern(json!("s"), "subscriptions/listen", json!({})).await;
+    assert_eq!(another.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // What was asked goes on.
+    client.tell(r#"{"jsonrpc":"2.0","id":1,"result":[]}"#).await;
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    server.proxy.end().await;
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_memory_of_a_process_is_bounded() {

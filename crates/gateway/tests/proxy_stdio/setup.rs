@@ -105,10 +105,14 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: &str, body: &str) -> Response {
+        self.send_body(method, Body::from(body.to_owned())).await
+    }
+
+    pub(crate) async fn send_body(&self, method: &str, body: Body) -> Response {
         soon("an answer", self.pass(method, body)).await
     }
 
-    async fn pass(&self, method: &str, body: &str) -> Response {
+    async fn pass(&self, method: &str, body: Body) -> Response {
         let mut request = Request::builder().method(method).uri(self.path);
         request = request.header("accept", self.accept);
         if let Some(session) = &self.session {
@@ -117,7 +121,7 @@ impl Client {
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
-        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        let mut request = request.body(body).unwrap();
         if let Some(caller) = &self.caller {
             request.extensions_mut().insert(caller.clone());
         }
@@ -184,7 +188,7 @@ impl Client {
 
     pub(crate) fn later_with(&self, id: &Value, method: &str, params: &Value) -> JoinHandle<Response> {
         let (client, message) = (self.clone(), message(id, method, params));
-        tokio::spawn(async move { client.pass("POST", &message).await })
+        tokio::spawn(async move { client.pass("POST", Body::from(message)).await })
     }
 }
 

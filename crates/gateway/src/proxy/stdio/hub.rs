@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::environment::Fingerprint;
-use super::message::{Kind, Message};
+use super::message::{Kind, Message, SUBSCRIPTION};
 use super::session::Session;
 use super::sharing::Key;
 use super::stream::Stream;
@@ -192,6 +192,21 @@ impl Hub {
         }
         for session in std::mem::take(&mut state.sessions).into_values() {
             session.listening.close();
+        }
+    }
+
+    /// Ends what stays open by itself, as a server does that ends (MCP 2026-07-28, Subscriptions, "Graceful Closure").
+    pub(super) fn end_streams(&self) {
+        let mut state = self.state();
+        for session in state.sessions.values() {
+            session.listening.close();
+        }
+        for (_, asked) in state.asked.extract_if(|_, asked| asked.method == LISTEN) {
+            let id = &asked.id;
+            let line = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","_meta":{{"{SUBSCRIPTION}":{id}}}}}}}"#
+            );
+            asked.stream.finish(line.into(), false);
         }
     }
 

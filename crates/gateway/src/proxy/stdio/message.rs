@@ -11,7 +11,7 @@ use super::json::{Spot, is_deep, members, members_of, place, splice};
 /// The longest id of a request, and token of a report of progress, in bytes of JSON.
 const MAX_ID: usize = 256;
 /// The `_meta` that says which `subscriptions/listen` a message belongs to (MCP 2026-07-28, "Subscriptions").
-const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+pub(super) const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// The `_meta` that says which revision a request is of (MCP 2026-07-28, "`_meta`").
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
 const NO_MESSAGE: &str = "the body is not one message of JSON-RPC 2.0, each member once";

@@ -10,11 +10,13 @@ mod environment;
 mod hub;
 mod json;
 mod line;
+mod log;
 mod memory;
 mod message;
 mod options;
 mod pool;
 mod process;
+mod rate;
 mod resumption;
 mod session;
 mod sharing;
@@ -78,6 +80,11 @@ impl Stdio {
     /// Ends every process, and starts no more.
     pub(super) async fn end(&self) {
         self.pool.end().await;
+    }
+
+    /// Ends what stays open by itself, and opens nothing of the kind any more. Requests go on.
+    pub(super) fn end_streams(&self) {
+        self.pool.end_streams();
     }
 
     pub(super) async fn pass(&self, request: Request<Body>) -> Result<Response, Failure> {
@@ -193,6 +200,9 @@ impl Stdio {
                 return Err(
                     ProxyError::BadMessage("subscriptions/listen is answered in text/event-stream").into()
                 );
+            }
+            if self.pool.is_ending() {
+                return Err(ProxyError::Busy.into());
             }
             // For as long as its client listens.
             limits.response = FOR_EVER;

@@ -33,6 +33,11 @@ pub struct Limits {
     pub processes: usize,
     /// Of them one user's. All of those who are not signed in are one.
     pub processes_per_user: usize,
+    /// Processes that are started for one user at once, and until there may be one more. All of those who are not signed in,
+    /// and all who share a process, are one.
+    pub starts: u32,
+    /// See `starts`.
+    pub start_again: Duration,
     /// What one process may have of private, writable memory, in bytes; each that it starts has as much again. Linux only.
     /// `None` by default: what a program needs only its operator knows, and one that has too little ends in the middle.
     /// Python is there with 16 MiB, Node.js with 64 to 128, and wants 256 to do something.
@@ -56,6 +61,8 @@ impl Default for Limits {
         Self {
             processes: 64,
             processes_per_user: 8,
+            starts: 20,
+            start_again: Duration::from_secs(6),
             memory: None,
             idle: Duration::from_secs(600),
             line: 10 * 1024 * 1024,

@@ -11,7 +11,9 @@ use tokio::time::{Instant, timeout};
 
 use super::environment::Environment;
 use super::hub::Hub;
-use super::process::{self, Log};
+use super::log::Log;
+use super::process;
+use super::rate::{Bucket, Rate};
 use super::session::Session;
 use super::sharing::Key;
 use super::{Launch, Limits};
@@ -20,6 +22,8 @@ use crate::proxy::error::{Failure, ProxyError};
 /// Sessions at once, where they do not each have a process: of one user, and of all.
 const MAX_SESSIONS_OF_USER: usize = 64;
 const MAX_SESSIONS: usize = 4096;
+/// From so many users on those are forgotten who have started nothing of late.
+const MAX_STARTERS: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -36,6 +40,10 @@ struct Held {
     sessions: HashMap<String, Arc<Session>>,
     /// Numbers the processes.
     count: u64,
+    /// Processes that were started, by their owners.
+    starts: HashMap<Option<String>, Bucket>,
+    /// The gateway is about to end: what stays open by itself does not.
+    is_ending: bool,
     /// The gateway ends.
     is_closed: bool,
 }
@@ -88,6 +96,9 @@ impl Pool {
             }
             held.make_room(user)?;
             let session = Session::open(id.clone(), user.map(ToOwned::to_owned), hub)?;
+            if held.is_ending {
+                session.listening.close();
+            }
             held.sessions.insert(id, Arc::clone(&session));
             session
         };
@@ -143,6 +154,10 @@ impl Pool {
                     return Ok(Reserved::There(hub));
                 }
                 match held.place(key.owner.as_deref(), self.limits) {
+                    Place::Free if !held.may_start(key.owner.as_ref(), self.limits) => {
+                        let cause = "processes of this user are started too often";
+                        return Err(Failure { error: ProxyError::Busy, cause: Some(cause.to_owned()) });
+                    }
                     Place::Free => {
                         held.count += 1;
                         let number = held.count;
@@ -169,6 +184,17 @@ impl Pool {
         if hub.gone.is_cancelled() {
             self.held().processes.remove(&hub.number);
         }
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.held().is_ending
+    }
+
+    /// Ends what stays open by itself.
+    pub(super) fn end_streams(&self) {
+        let mut held = self.held();
+        held.is_ending = true;
+        held.processes.values().for_each(|hub| hub.end_streams());
     }
 
     /// Ends every process, and starts no more.
@@ -218,6 +244,14 @@ impl Held {
             Some(hub) => Place::After(Arc::clone(hub)),
             None => Place::None,
         }
+    }
+
+    fn may_start(&mut self, owner: Option<&String>, limits: Limits) -> bool {
+        let (now, rate) = (Instant::now(), Rate { burst: limits.starts, each: limits.start_again });
+        if self.starts.len() >= MAX_STARTERS {
+            self.starts.retain(|_, bucket| !bucket.is_full(now));
+        }
+        self.starts.entry(owner.cloned()).or_default().allows(rate, now)
     }
 
     fn make_room(&mut self, user: Option<&str>) -> Result<(), Failure> {

@@ -7,19 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use mcp_login::core::Secret;
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::environment::{Environment, inherited};
 use super::hub::Hub;
+use super::log::Log;
 use super::message::Message;
 use super::{Launch, Limits, line, memory};
 
-/// The longest line that the log gets of a process, in bytes.
-const MAX_LOG_LINE: usize = 4 * 1024;
 /// How long what an ended process has said before is still read, and how long a killed one is waited for.
 const REST: Duration = Duration::from_millis(500);
 
@@ -159,30 +157,3 @@ fn signal(id: Option<u32>, signal: Signal) {
 
 #[cfg(not(unix))]
 fn signal(_: Option<u32>, _: Signal) {}
-
-/// What the log gets of one process.
-#[derive(Clone)]
-pub(super) struct Log {
-    pub(super) mcp: Arc<str>,
-    pub(super) user: Option<String>,
-    pub(super) token: Option<Secret>,
-}
-
-impl Log {
-    fn ended(&self, reason: &str) {
-        tracing::info!(mcp = &*self.mcp, user = self.user, reason, "a stdio server ends");
-    }
-
-    /// Its standard error, a line each; without its user's token, should it be in there.
-    async fn read(self, stderr: Option<ChildStderr>) {
-        let Some(stderr) = stderr else { return };
-        let mut stderr = BufReader::new(stderr);
-        while let Ok(Some(line)) = line::next(&mut stderr, MAX_LOG_LINE, true).await {
-            let mut said = String::from_utf8_lossy(&line.text).into_owned();
-            if let Some(token) = self.token.as_ref().map(Secret::expose_secret).filter(|t| !t.is_empty()) {
-                said = said.replace(token, "[token]");
-            }
-            tracing::info!(mcp = &*self.mcp, user = self.user, said, "a stdio server says");
-        }
-    }
-}
