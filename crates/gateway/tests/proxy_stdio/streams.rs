@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::proxy_setup::caller;
+use super::proxy_setup::{caller, caller_named};
 use super::setup::Setup;
 
 #[tokio::test]
@@ -77,5 +77,42 @@ async fn a_client_that_goes_away_cancels_what_it_has_asked() {
     answer.abort();
     assert!(answer.await.unwrap_err().is_cancelled());
     assert_eq!(client.call(json!(1), "heard", json!({})).await, json!(["hang"]));
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn nobody_fills_the_memory_with_what_they_do_not_read() {
+    let mut setup = Setup::with_env(&[]);
+    // One person has an eighth of it.
+    setup.limits.waiting = 8 * 10_000;
+    let server = setup.start();
+    let mut ann = server.client(Some(caller_named("ann", Ok("t"))));
+    let mut bob = server.client(Some(caller_named("bob", Ok("t"))));
+    ann.initialize().await;
+    bob.initialize().await;
+    // Nobody listens, so it is kept.
+    let text = "x".repeat(4_000);
+    let mut json_only = ann.clone();
+    json_only.accept = "application/json";
+    for _ in 0..2 {
+        json_only.call(json!(1), "say", json!({ "text": text })).await;
+    }
+    let answer = super::setup::json(ann.request("long", json!({ "length": 4_000 })).await).await;
+    assert_eq!(answer["error"]["code"], -32603, "{answer}");
+    let body = json!({ "jsonrpc": "2.0", "method": "x", "params": { "text": text } }).to_string();
+    assert_eq!(ann.send("POST", &body).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // It is at nobody else's cost.
+    assert_eq!(bob.call(json!(1), "long", json!({ "length": 4_000 })).await.as_str().unwrap().len(), 4_000);
+    drop(ann.listen().await);
+    let mut stream = ann.listen().await;
+    for _ in 0..2 {
+        assert_eq!(stream.next().await.unwrap()["params"]["data"].as_str().unwrap().len(), 4_000);
+    }
+    // What was heard is still kept for a while, and goes with its session.
+    assert_eq!(ann.delete().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(stream.next().await, None);
+    drop(stream);
+    ann.initialize().await;
+    assert_eq!(ann.call(json!(1), "heard", json!({})).await, json!([]));
     server.proxy.end().await;
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::{Room, Share};
 use super::environment::Fingerprint;
 use super::message::{Kind, Message, SUBSCRIPTION};
 use super::session::Session;
@@ -43,7 +44,7 @@ pub(super) struct Hub {
     pub(super) fingerprint: Fingerprint,
     /// How long either side may take to take a line.
     patience: Duration,
-    to_process: mpsc::Sender<Bytes>,
+    to_process: mpsc::Sender<Line>,
     state: Mutex<State>,
     changed: Notify,
     /// What the process has answered to `initialize`.
@@ -70,6 +71,20 @@ struct State {
     retires: bool,
 }
 
+/// What is written to the process, without its end.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) text: Bytes,
+    /// Of what may wait in all, for what clients have sent.
+    _room: Option<Arc<Room>>,
+}
+
+impl From<Bytes> for Line {
+    fn from(text: Bytes) -> Self {
+        Self { text, _room: None }
+    }
+}
+
 /// A request that is not answered yet.
 #[derive(Debug)]
 struct Asked {
@@ -90,7 +105,8 @@ struct Asked {
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
     pub(super) session: Option<&'a Arc<Session>>,
-    pub(super) user: Option<&'a str>,
+    /// What may wait for it.
+    pub(super) share: &'a Share,
     /// Whether it can be sent more than the answer.
     pub(super) takes_messages: bool,
 }
@@ -102,7 +118,7 @@ impl Hub {
         key: Key,
         fingerprint: Fingerprint,
         patience: Duration,
-    ) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
+    ) -> (Arc<Self>, mpsc::Receiver<Line>) {
         let (to_process, lines) = mpsc::channel(CHANNEL);
         let state = State {
             asked: HashMap::new(),
@@ -206,7 +222,7 @@ impl Hub {
             let line = format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","_meta":{{"{SUBSCRIPTION}":{id}}}}}}}"#
             );
-            asked.stream.finish(line.into(), false);
+            asked.stream.finish(line.into(), false, || None);
         }
     }
 
@@ -250,7 +266,8 @@ impl Hub {
     }
 
     /// Hands a line to the process.
-    async fn tell(&self, line: Bytes) -> Result<(), Failure> {
+    async fn tell(&self, line: impl Into<Line>) -> Result<(), Failure> {
+        let line = line.into();
         tokio::select! {
             sent = timeout(self.patience, self.to_process.send(line)) => match sent {
                 Ok(Ok(())) => Ok(()),
@@ -271,8 +288,10 @@ impl Hub {
             id: message.at(id.at.clone()).to_owned(),
             key: id.key.clone(),
             session,
-            user: who.user.map(ToOwned::to_owned),
-            stream: who.session.map_or_else(|| Stream::new(None), |session| session.stream()),
+            user: who.share.owner.clone(),
+            stream: who
+                .session
+                .map_or_else(|| Stream::new(None, who.share.clone()), |session| session.stream()),
             takes_messages: who.takes_messages,
             progress: progress.as_ref().map(|token| message.at(token.at.clone()).to_owned()),
             method: method.clone(),
@@ -283,6 +302,7 @@ impl Hub {
         let number = n.to_string();
         let places = [Some(id), progress.as_ref()].into_iter().flatten();
         let line = message.with(places.map(|spot| (spot.at.clone(), &*number)).collect());
+        let line = Line { text: line, _room: message.room.clone() };
         let answer = Answer::new(self, n, id_of_client, stream, who.session);
         self.tell(line).await?;
         Ok(answer)
@@ -328,10 +348,10 @@ impl Hub {
                 if is_theirs {
                     state.asking.remove(&id.key);
                 }
-                is_theirs.then_some(message.line)
+                is_theirs.then(|| message.line.clone())
             }
             Kind::Notification { method, .. } if method == "notifications/initialized" => {
-                return self.ready(message.line).await;
+                return self.ready(message.line.clone()).await;
             }
             Kind::Notification { method, request, .. } if method == "notifications/cancelled" => {
                 let n = request.as_ref().and_then(|request| self.find(session, &request.key));
@@ -341,13 +361,13 @@ impl Hub {
                     .map(|(request, n)| message.with(vec![(request.at.clone(), &*n.to_string())]))
             }
             // What one of them says of itself is not true of all.
-            Kind::Notification { .. } => (!self.key.is_of_many).then_some(message.line),
+            Kind::Notification { .. } => (!self.key.is_of_many).then(|| message.line.clone()),
         };
-        let Some(line) = line else {
+        let Some(text) = line else {
             tracing::debug!("an answer to nothing, or a notification that is not the process's, is dropped");
             return Ok(());
         };
-        self.tell(line).await
+        self.tell(Line { text, _room: message.room }).await
     }
 
     fn find(&self, session: u64, key: &str) -> Option<u64> {
@@ -384,7 +404,9 @@ impl Hub {
         asked.stream.close();
         self.changed.notify_one();
         let Some(line) = cancelled(n, &asked.method) else { return };
-        let Err(mpsc::error::TrySendError::Full(line)) = self.to_process.try_send(line) else { return };
+        let Err(mpsc::error::TrySendError::Full(line)) = self.to_process.try_send(line.into()) else {
+            return;
+        };
         let hub = Arc::clone(self);
         tokio::spawn(async move {
             let _ = hub.tell(line).await;

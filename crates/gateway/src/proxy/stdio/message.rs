@@ -2,10 +2,12 @@
 //! apart by: those are replaced where they stand.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use serde_json::Value;
 
+use super::budget::Room;
 use super::json::{Spot, is_deep, members, members_of, place, splice};
 
 /// The longest id of a request, and token of a report of progress, in bytes of JSON.
@@ -23,6 +25,8 @@ pub(super) struct Message {
     pub(super) kind: Kind,
     /// Where `params` or `result` stand.
     inner: Option<Range<usize>>,
+    /// Of what may wait in all, for what a client has sent.
+    pub(super) room: Option<Arc<Room>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +96,7 @@ impl Message {
             (None, None) => return Err("neither a method nor an id"),
         };
         let inner = inner.map(|inner| place(json, inner));
-        Ok(Self { line: one_line(text), kind, inner })
+        Ok(Self { line: one_line(text), kind, inner, room: None })
     }
 
     /// What stands in `params` or `result`.

@@ -6,6 +6,7 @@
 //! 2026-07-28 belong to no session: whatever process their user has at the time gets them.
 
 mod answer;
+mod budget;
 mod environment;
 mod hub;
 mod json;
@@ -26,7 +27,7 @@ mod stream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -112,7 +113,7 @@ impl Stdio {
         // Nobody's body is read for a session that is not theirs.
         let session =
             if request.headers.contains_key(SESSION) { Some(self.session(request).await?) } else { None };
-        let message = self.message(body).await?;
+        let message = self.message(request, body).await?;
         let takes = Takes::of(&request.headers);
         let Some(session) = session else {
             if let Err(reason) = stateless::check_headers(&request.headers, &message) {
@@ -127,6 +128,8 @@ impl Stdio {
         };
         if matches!(message.kind, Kind::Request { .. }) {
             let answer = session.ask(&message, takes.events).await?;
+            // It may be long, and is not needed for the answer.
+            drop(message);
             Ok(answer::to_request(answer, takes, self.limits).await?.response)
         } else {
             session.tell(message).await?;
@@ -173,7 +176,7 @@ impl Stdio {
 
     /// A request of MCP 2026-07-28: its user's process gets it, for which it is one of many.
     async fn post_stateless(&self, request: &Parts, body: Body) -> Result<Response, Failure> {
-        let message = self.message(body).await?;
+        let message = self.message(request, body).await?;
         if let Err(reason) = stateless::check_headers(&request.headers, &message) {
             return Ok(stateless::mismatch(&message, reason));
         }
@@ -211,7 +214,7 @@ impl Stdio {
         }
         // Resumption is not of this revision: events have no ids where there is no session.
         let takes = Takes { events: takes.events && !asks_of_revisions, ..takes };
-        let asked = self.ask_stateless(request, &message, takes, limits).await;
+        let asked = self.ask_stateless(request, message, takes, limits).await;
         match asked {
             // A program of the past may end at a request before `initialize`, or not answer it. Its client tries that next.
             Err(Failure { error: ProxyError::ProcessEnded | ProxyError::ResponseTimeout, cause: None })
@@ -230,7 +233,7 @@ impl Stdio {
     async fn ask_stateless(
         &self,
         request: &Parts,
-        message: &Message,
+        message: Message,
         takes: Takes,
         limits: Limits,
     ) -> Result<Response, Failure> {
@@ -238,19 +241,22 @@ impl Stdio {
         let environment = Environment::of(&self.launch, user).await?;
         let user = user.map(Caller::subject);
         let key = self.sharing.key(user, &environment, None, || self.pool.fresh());
+        let share = self.pool.share(user);
+        let is_discover =
+            matches!(&message.kind, Kind::Request { method, .. } if method == "server/discover");
         // More than once where the process has just ended.
         for _ in 0..3 {
             let (hub, _) = self.pool.process(&self.launch, &key, &environment).await?;
-            let asked = hub.ask(message, Asker { session: None, user, takes_messages: takes.events }).await;
+            let who = Asker { session: None, share: &share, takes_messages: takes.events };
+            let asked = hub.ask(&message, who).await;
             if matches!(&asked, Err(Failure { error: ProxyError::SessionEnded, .. })) {
                 continue;
             }
+            drop(message);
             let answered = answer::to_request(asked?, takes, limits).await?;
             let Some(line) = answered.error else { return Ok(answered.response) };
             let error = stateless::error(&line);
             let code = error.and_then(|(_, code)| code);
-            let is_discover =
-                matches!(&message.kind, Kind::Request { method, .. } if method == "server/discover");
             if is_discover && stateless::is_of_the_past(code) {
                 // It is the program that does, whoever's: the next who asks needs no process for it.
                 if let Some((error, _)) = error.filter(|(error, _)| error.len() <= MAX_REMEMBERED) {
@@ -291,17 +297,30 @@ impl Stdio {
         Ok(session)
     }
 
-    async fn message(&self, body: Body) -> Result<Message, Failure> {
+    async fn message(&self, request: &Parts, body: Body) -> Result<Message, Failure> {
         let upload = Upload::new();
         let max = self.limits.line as u64;
         let bounds = Bounds { length: max, idle: Duration::from_secs(30), whole: Duration::from_secs(600) };
-        let text: Bytes = match Passing::bounded(body, bounds, upload.clone()).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) if upload.is_exceeded() => return Err(ProxyError::BodyTooLarge { limit: max }.into()),
-            Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
-            Err(_) => return Err(ProxyError::BodyBroken.into()),
-        };
-        Ok(Message::parse(&text).map_err(ProxyError::BadMessage)?)
+        let mut body = Passing::bounded(body, bounds, upload.clone());
+        let mut room =
+            self.pool.share(caller(request).map(Caller::subject)).take(0).ok_or(ProxyError::Busy)?;
+        let mut text = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let part = match frame {
+                Ok(frame) => frame.into_data().unwrap_or_default(),
+                Err(_) if upload.is_exceeded() => return Err(ProxyError::BodyTooLarge { limit: max }.into()),
+                Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
+                Err(_) => return Err(ProxyError::BodyBroken.into()),
+            };
+            if !room.grow(part.len()) {
+                let cause = "as much waits to be taken as may wait for one user, or for all";
+                return Err(Failure { error: ProxyError::Busy, cause: Some(cause.to_owned()) });
+            }
+            text.extend_from_slice(&part);
+        }
+        let mut message = Message::parse(&text.into()).map_err(ProxyError::BadMessage)?;
+        message.room = Some(Arc::new(room));
+        Ok(message)
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Limits {
     pub idle: Duration,
     /// The longest message, in bytes, in either direction.
     pub line: usize,
+    /// What may wait in memory to be taken by processes and clients, in bytes, of all users; an eighth of it of one.
+    pub waiting: usize,
     /// Until a message is taken, by the process or by the client.
     pub write: Duration,
     /// Until a request is answered.
@@ -66,6 +68,7 @@ impl Default for Limits {
             memory: None,
             idle: Duration::from_secs(600),
             line: 10 * 1024 * 1024,
+            waiting: 512 * 1024 * 1024,
             write: Duration::from_secs(10),
             response: Duration::from_secs(300),
             discover: Duration::from_secs(30),

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use axum::body::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::budget::{Budget, Share};
 use super::environment::Environment;
-use super::hub::Hub;
+use super::hub::{Hub, Line};
 use super::log::Log;
 use super::process;
 use super::rate::{Bucket, Rate};
@@ -29,6 +29,7 @@ const MAX_STARTERS: usize = 1024;
 pub(super) struct Pool {
     mcp: Arc<str>,
     limits: Limits,
+    budget: Arc<Budget>,
     held: Arc<Mutex<Held>>,
 }
 
@@ -58,16 +59,21 @@ enum Place {
 
 enum Reserved {
     There(Arc<Hub>),
-    New(Arc<Hub>, mpsc::Receiver<Bytes>),
+    New(Arc<Hub>, mpsc::Receiver<Line>),
 }
 
 impl Pool {
     pub(super) fn new(mcp: Arc<str>, limits: Limits) -> Self {
-        Self { mcp, limits, held: Arc::default() }
+        Self { mcp, limits, budget: Budget::new(limits.waiting), held: Arc::default() }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         lock(&self.held)
+    }
+
+    /// What may wait for this user.
+    pub(super) fn share(&self, user: Option<&str>) -> Share {
+        self.budget.share(user)
     }
 
     /// A number that nothing else has.
@@ -95,7 +101,7 @@ impl Pool {
                 return Err(ProxyError::Busy.into());
             }
             held.make_room(user)?;
-            let session = Session::open(id.clone(), user.map(ToOwned::to_owned), hub)?;
+            let session = Session::open(id.clone(), self.share(user), hub)?;
             if held.is_ending {
                 session.listening.close();
             }

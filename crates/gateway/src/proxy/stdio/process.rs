@@ -6,14 +6,13 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::environment::{Environment, inherited};
-use super::hub::Hub;
+use super::hub::{Hub, Line};
 use super::log::Log;
 use super::message::Message;
 use super::{Launch, Limits, line, memory};
@@ -57,7 +56,7 @@ pub(super) fn start(launch: &Launch, environment: &Environment, limits: Limits) 
 pub(super) async fn run(
     mut child: Child,
     hub: Arc<Hub>,
-    lines: mpsc::Receiver<Bytes>,
+    lines: mpsc::Receiver<Line>,
     limits: Limits,
     log: Log,
 ) {
@@ -107,11 +106,11 @@ async fn read(stdout: Option<ChildStdout>, hub: &Hub, max: usize) -> String {
 }
 
 /// Writes what the client says. One that does not read is ended.
-async fn write(stdin: Option<ChildStdin>, mut lines: mpsc::Receiver<Bytes>, limit: Duration) -> String {
+async fn write(stdin: Option<ChildStdin>, mut lines: mpsc::Receiver<Line>, limit: Duration) -> String {
     let Some(mut stdin) = stdin else { return "no standard input".to_owned() };
     while let Some(line) = lines.recv().await {
         let written = timeout(limit, async {
-            stdin.write_all(&line).await?;
+            stdin.write_all(&line.text).await?;
             stdin.write_all(b"\n").await?;
             stdin.flush().await
         });

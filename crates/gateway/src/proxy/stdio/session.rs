@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::Share;
 use super::hub::{Answer, Asker, Hub};
 use super::message::Message;
 use super::resumption::Kept;
@@ -25,6 +26,7 @@ pub(super) struct Session {
     pub(super) number: u64,
     /// The subject of the user; `None` where nobody in particular has opened it.
     pub(super) owner: Option<String>,
+    share: Share,
     pub(super) hub: Arc<Hub>,
     /// What belongs to no request: the client's GET.
     pub(super) listening: Arc<Stream>,
@@ -40,16 +42,17 @@ pub(super) struct Session {
 
 impl Session {
     /// One more session of a process.
-    pub(super) fn open(id: String, owner: Option<String>, hub: &Arc<Hub>) -> Result<Arc<Self>, Failure> {
+    pub(super) fn open(id: String, share: Share, hub: &Arc<Hub>) -> Result<Arc<Self>, Failure> {
         let hash: [u8; 32] = Sha256::digest(&id).into();
         let tag = format!("{:08x}", u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
         hub.attach(|number| {
             Arc::new(Self {
                 id,
                 number,
-                owner,
+                owner: share.owner.clone(),
                 hub: Arc::clone(hub),
-                listening: Stream::new(Some(format!("{tag}-0"))),
+                listening: Stream::new(Some(format!("{tag}-0")), share.clone()),
+                share,
                 used: Mutex::new(Instant::now()),
                 tag,
                 streams: AtomicU64::new(0),
@@ -105,7 +108,7 @@ impl Session {
         takes_messages: bool,
     ) -> Result<Answer, Failure> {
         self.check()?;
-        let asker = Asker { session: Some(self), user: self.owner.as_deref(), takes_messages };
+        let asker = Asker { session: Some(self), share: &self.share, takes_messages };
         self.hub.ask(message, asker).await
     }
 
@@ -129,7 +132,7 @@ impl Session {
     /// A stream for one request. No other of the session has its name, and no session's begins like another's.
     pub(super) fn stream(&self) -> Arc<Stream> {
         let n = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        Stream::new(Some(format!("{}-{n}", self.tag)))
+        Stream::new(Some(format!("{}-{n}", self.tag)), self.share.clone())
     }
 
     pub(super) fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Kept>>> {

@@ -10,6 +10,8 @@ use axum::body::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::budget::{Room, Share};
+
 /// What is kept of a stream besides its answer: events, and bytes of all of them.
 const MAX_EVENTS: usize = 64;
 const MAX_BYTES: usize = 1024 * 1024;
@@ -24,6 +26,8 @@ pub(super) struct Event {
     pub(super) is_last: bool,
     /// An answer that is an error.
     pub(super) is_error: bool,
+    /// Of what may wait in all.
+    _room: Option<Arc<Room>>,
 }
 
 /// One stream. It has one reader at a time: a message goes to a client once (MCP 2025-11-25, "Multiple Connections").
@@ -31,6 +35,7 @@ pub(super) struct Event {
 pub(super) struct Stream {
     /// What ids of events begin with, where there are some.
     pub(super) name: Option<String>,
+    share: Share,
     log: Mutex<Log>,
     changed: Notify,
 }
@@ -71,11 +76,11 @@ impl Log {
         is_within || (self.reader.is_some() && self.next == self.unheard)
     }
 
-    fn add(&mut self, line: Bytes, is_last: bool, is_error: bool) {
+    fn add(&mut self, line: Bytes, is_last: bool, is_error: bool, room: Option<Room>) {
         self.bytes += line.len();
         self.is_done |= is_last;
         self.last = self.last.or(is_last.then_some(self.next));
-        self.events.push_back(Event { place: self.next, line, is_last, is_error });
+        self.events.push_back(Event { place: self.next, line, is_last, is_error, _room: room.map(Arc::new) });
         self.next += 1;
     }
 
@@ -91,7 +96,7 @@ impl Log {
 
 impl Stream {
     /// One on which nothing has come yet. With a name, events have ids, and what was heard is kept.
-    pub(super) fn new(name: Option<String>) -> Arc<Self> {
+    pub(super) fn new(name: Option<String>, share: Share) -> Arc<Self> {
         let log = Log {
             events: VecDeque::new(),
             bytes: 0,
@@ -103,7 +108,7 @@ impl Stream {
             reader: None,
             readers: 0,
         };
-        Arc::new(Self { name, log: Mutex::new(log), changed: Notify::new() })
+        Arc::new(Self { name, share, log: Mutex::new(log), changed: Notify::new() })
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -147,8 +152,10 @@ impl Stream {
                 if log.is_done {
                     return false;
                 }
-                if log.fits(line.len()) {
-                    log.add(line, false, false);
+                if log.fits(line.len())
+                    && let Some(room) = self.share.take(line.len())
+                {
+                    log.add(line, false, false, Some(room));
                     break;
                 }
                 if log.reader.is_none() {
@@ -165,11 +172,17 @@ impl Stream {
         true
     }
 
-    /// Adds the last message.
-    pub(super) fn finish(&self, line: Bytes, is_error: bool) {
+    /// Adds the last message; where too much waits already, what stands for it, if something does.
+    pub(super) fn finish(&self, line: Bytes, is_error: bool, instead: impl FnOnce() -> Option<Bytes>) {
         let mut log = self.log();
         if !log.is_done {
-            log.add(line, true, is_error);
+            match self.share.take(line.len()) {
+                Some(room) => log.add(line, true, is_error, Some(room)),
+                None => match instead() {
+                    Some(line) => log.add(line, true, true, None),
+                    None => log.is_done = true,
+                },
+            }
         }
         drop(log);
         self.changed.notify_waiters();
@@ -246,8 +259,13 @@ impl Drop for Reader {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::proxy::stdio::budget::Budget;
 
     const SOON: Duration = Duration::from_millis(1);
+
+    fn new(name: Option<&str>) -> Arc<Stream> {
+        Stream::new(name.map(ToOwned::to_owned), Budget::new(usize::MAX).share(None))
+    }
 
     async fn heard(reader: &mut Reader) -> (u64, Bytes) {
         let event = reader.next().await.unwrap();
@@ -256,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_heard_can_be_heard_again_and_what_was_not_waits() {
-        let stream = Stream::new(Some("s".into()));
+        let stream = new(Some("s"));
         for line in ["a", "b", "c"] {
             assert!(stream.push(line.into(), SOON).await);
         }
@@ -269,7 +287,7 @@ mod tests {
         drop(again);
         let mut rest = stream.read(None);
         assert_eq!(heard(&mut rest).await, (3, "c".into()));
-        stream.finish("d".into(), false);
+        stream.finish("d".into(), false, || None);
         assert!(rest.next().await.unwrap().is_last && rest.next().await.is_none());
         let mut past = stream.read(Some(5));
         assert!(past.next().await.is_none());
@@ -277,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_kept_than_there_is_place_for() {
-        let stream = Stream::new(Some("s".into()));
+        let stream = new(Some("s"));
         for _ in 0..MAX_EVENTS {
             assert!(stream.push("x".into(), SOON).await);
         }
@@ -289,7 +307,7 @@ mod tests {
         let mut reader = stream.read(Some(1));
         assert_eq!(heard(&mut reader).await.0, 2);
 
-        let stream = Stream::new(Some("s".into()));
+        let stream = new(Some("s"));
         let big = Bytes::from("x".repeat(MAX_BYTES + 1));
         assert!(!stream.push(big.clone(), SOON).await);
         let mut reader = stream.read(None);
@@ -298,9 +316,23 @@ mod tests {
         assert_eq!(stream.bytes(), 0);
     }
 
+    #[tokio::test]
+    async fn where_too_much_waits_in_all_an_answer_says_so() {
+        let share = Budget::new(80).share(None);
+        let (one, two) = (Stream::new(None, share.clone()), Stream::new(None, share));
+        one.finish("1234567".into(), false, || None);
+        assert!(!two.push("1234".into(), SOON).await);
+        two.finish("1234".into(), false, || Some("too much".into()));
+        let mut reader = two.read(None);
+        let event = reader.next().await.unwrap();
+        assert!(event.is_error && event.line == "too much");
+        drop(one);
+        assert!(two.share.take(10).is_some());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_who_does_not_read_has_gone() {
-        let stream = Stream::new(None);
+        let stream = new(None);
         let mut reader = stream.read(None);
         for _ in 0..MAX_EVENTS {
             stream.push("x".into(), SOON).await;

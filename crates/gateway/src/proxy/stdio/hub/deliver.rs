@@ -61,7 +61,14 @@ impl Hub {
         {
             edits.push((subscription.at, &asked.id));
         }
-        asked.stream.finish(message.with(edits), is_error);
+        asked.stream.finish(message.with(edits), is_error, || {
+            let reason = "too many answers wait to be read: try again";
+            let id = &asked.id;
+            Some(
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"{reason}"}}}}"#)
+                    .into(),
+            )
+        });
         if asked.method == "initialize" {
             if is_error {
                 self.retire();
@@ -104,7 +111,7 @@ impl Hub {
         if let Some(n) = number(id) {
             self.state().asked.remove(&n);
         }
-        stream.finish(line, false);
+        stream.finish(line, false, || None);
         self.changed.notify_one();
     }
 
@@ -162,7 +169,7 @@ impl Hub {
             // Whose request this belongs to is not to be known, and nobody answers for another.
             if method == "ping" {
                 let line = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.key);
-                let _ = self.tell(line.into()).await;
+                let _ = self.tell(Bytes::from(line)).await;
             } else {
                 self.refuse(&id.key, "this process serves several people: none of them is asked").await;
             }
@@ -190,7 +197,7 @@ impl Hub {
     /// Answers the process in the place of a client.
     pub(super) async fn refuse(&self, id: &str, reason: &str) {
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"{reason}"}}}}"#);
-        let _ = self.tell(line.into()).await;
+        let _ = self.tell(Bytes::from(line)).await;
     }
 }
 
