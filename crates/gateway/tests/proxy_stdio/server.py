@@ -27,7 +27,7 @@ def read():
 
 
 def initialize(request):
-    if os.environ.get("FAILS"):
+    if os.environ.get("FAILS") or request["params"].get("fails"):
         raise ValueError("will not")
     capabilities = request["params"].get("capabilities")
     return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities}

@@ -121,6 +121,19 @@ async fn a_session_that_ends_leaves_the_process_to_the_others() {
 }
 
 #[tokio::test]
+async fn nobody_initializes_a_process_of_others_again() {
+    // It would be refused.
+    let server = setup(Sharing::User);
+    let (ann, again) = (open(&server, "ann").await, open(&server, "ann").await);
+    let message = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"fails":true}}"#;
+    let answer = again.send("POST", message).await;
+    assert!(answer.headers().contains_key("mcp-session-id"));
+    assert_eq!(body(answer).await["result"]["pid"], ann.pid);
+    assert_eq!(ann.call(json!(1), "heard", json!({})).await, json!([]));
+    server.proxy.end().await;
+}
+
+#[tokio::test]
 async fn another_token_is_another_process_for_all_sessions() {
     let server =
         Setup { sharing: Sharing::User, ..Setup::with_env(&[("TOKEN", "{upstream.access_token}")]) }.start();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -408,9 +409,11 @@ impl Hub {
             return;
         };
         let hub = Arc::clone(self);
-        tokio::spawn(async move {
-            let _ = hub.tell(line).await;
-        });
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = hub.tell(line).await;
+            });
+        }
     }
 }
 

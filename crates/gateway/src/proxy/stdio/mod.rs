@@ -115,16 +115,16 @@ impl Stdio {
             if request.headers.contains_key(SESSION) { Some(self.session(request).await?) } else { None };
         let message = self.message(request, body).await?;
         let takes = Takes::of(&request.headers);
-        let Some(session) = session else {
+        // A process is initialized once, and others may use it: whoever does it again opens another session.
+        let begins = matches!(&message.kind, Kind::Request { method, .. } if method == "initialize");
+        let Some(session) = session.filter(|_| !begins) else {
             if let Err(reason) = stateless::check_headers(&request.headers, &message) {
                 return Ok(stateless::mismatch(&message, reason));
             }
-            return match &message.kind {
-                Kind::Request { method, .. } if method == "initialize" => {
-                    self.initialize(request, message, takes).await
-                }
-                _ => Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into()),
-            };
+            if !begins {
+                return Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into());
+            }
+            return self.initialize(request, message, takes).await;
         };
         if matches!(message.kind, Kind::Request { .. }) {
             let answer = session.ask(&message, takes.events).await?;
@@ -149,7 +149,10 @@ impl Stdio {
             let (hub, is_new) = self.pool.process(&self.launch, &key, &environment).await?;
             // A client that goes away meanwhile leaves no session, and no process that only it has begun.
             let opening = is_new.then(|| hub.end.clone().drop_guard());
-            let session = self.pool.open(user, &hub)?;
+            let session = match self.pool.open(user, &hub) {
+                Err(Failure { error: ProxyError::ProcessEnded, .. }) if !is_new => continue,
+                opened => opened?,
+            };
             let closing = session.end.clone().drop_guard();
             let mut answered = if is_new {
                 let message = if key.is_of_many {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
 use super::hub::{Answer, Hub};
@@ -70,7 +71,9 @@ impl Session {
         let session = Arc::clone(self);
         let readers = kept.stream.readers();
         let end = kept.end.min(Instant::now() + UNHEARD);
-        tokio::spawn(async move {
+        // Without one everything ends.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
             session.bound_kept();
             tokio::select! {
                 () = sleep_until(end) => {}
