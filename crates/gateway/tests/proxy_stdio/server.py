@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-# The methods of all requests by their ids, of those that were cancelled, and requests that wait for `release`.
+# What all requests are called by their ids, and those that were cancelled, and requests that wait for `release`.
 asked = {}
 cancelled = []
 held = []
@@ -93,6 +93,13 @@ def progress(request):
     return "done"
 
 
+def burst(request):
+    token = request["params"]["_meta"]["progressToken"]
+    message = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": 1}}
+    print("\n".join(json.dumps(message) for _ in range(300)), flush=True)
+    return "done"
+
+
 def ask(_):
     send({"id": 1, "method": "roots/list"})
     while True:
@@ -164,7 +171,7 @@ def main():
             cancelled.append(asked[message["params"]["requestId"]])
         if "id" not in message or "method" not in message:
             continue
-        asked[message["id"]] = message["method"]
+        asked[message["id"]] = message.get("params", {}).get("as", message["method"])
         try:
             result = globals()[message["method"].replace("/", "_")](message)
         except KeyError:

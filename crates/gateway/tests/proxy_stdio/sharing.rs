@@ -48,9 +48,13 @@ async fn the_same_ids_and_tokens_meet_each_their_own() {
     let server = setup(Sharing::User);
     let (ann, again) = (open(&server, "ann").await, open(&server, "ann").await);
     let mut waits = Vec::new();
-    for (client, id, label) in
-        [(&ann, json!(1), "a"), (&ann, json!("1"), "b"), (&again, json!(1), "c"), (&again, json!("1"), "d")]
-    {
+    for (client, id, label) in [
+        (&ann, json!(1), "a"),
+        (&ann, json!("1"), "b"),
+        (&again, json!(1), "c"),
+        (&again, json!("1"), "d"),
+        (&ann, json!("own"), "e"),
+    ] {
         let params = json!({ "as": label, "_meta": { "progressToken": "p" } });
         waits.push((label, id.clone(), client.later_with(&id, "hold", &params)));
         // Asked by then.
@@ -58,8 +62,8 @@ async fn the_same_ids_and_tokens_meet_each_their_own() {
     }
     // One of them is cancelled, and not the others of this id.
     again.tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#).await;
-    again.tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#).await;
-    assert_eq!(ann.call(json!("x"), "heard", json!({})).await, json!(["hold"]));
+    again.tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"own"}}"#).await;
+    assert_eq!(ann.call(json!("x"), "heard", json!({})).await, json!(["c"]));
     ann.call(json!("x"), "release", json!({})).await;
     for (label, id, answer) in waits {
         let mut events = Events::of(answer.await.unwrap());
@@ -83,6 +87,20 @@ async fn what_belongs_to_nobody_is_said_to_every_session() {
     }
     bob.call(json!(1), "say", json!({ "text": "to bob" })).await;
     assert_eq!(other.next().await.unwrap()["params"]["data"], "to bob", "and nothing before it");
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn one_who_is_told_much_still_gets_the_answer() {
+    let server = setup(Sharing::User);
+    let (ann, _again) = (open(&server, "ann").await, open(&server, "ann").await);
+    let params = json!({ "_meta": { "progressToken": "p" } });
+    let mut events = ann.begin(json!(1), "burst", params).await;
+    let mut last = Value::Null;
+    while let Some(event) = events.next().await {
+        last = event;
+    }
+    assert_eq!(last["result"], "done");
     server.proxy.end().await;
 }
 

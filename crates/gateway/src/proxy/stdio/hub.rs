@@ -292,7 +292,7 @@ impl Hub {
             user: who.share.owner.clone(),
             stream: who
                 .session
-                .map_or_else(|| Stream::new(None, who.share.clone()), |session| session.stream()),
+                .map_or_else(|| Stream::of_request(None, who.share.clone()), |session| session.stream()),
             takes_messages: who.takes_messages,
             progress: progress.as_ref().map(|token| message.at(token.at.clone()).to_owned()),
             method: method.clone(),

@@ -67,22 +67,25 @@ impl Session {
     }
 
     /// The client of this stream has gone. Whether it comes back is waited for.
-    pub(super) fn wait_for(self: &Arc<Self>, kept: Arc<Kept>, hub: Arc<Hub>) {
-        let session = Arc::clone(self);
-        let readers = kept.stream.readers();
+    pub(super) fn wait_for(self: &Arc<Self>, kept: &Arc<Kept>, hub: Arc<Hub>) {
+        let (readers, n) = (kept.stream.readers(), kept.n);
         let end = kept.end.min(Instant::now() + UNHEARD);
+        // What gives way to others is gone at once.
+        let (session, kept) = (Arc::clone(self), Arc::downgrade(kept));
+        self.bound_kept();
         // Without one everything ends.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            session.bound_kept();
             tokio::select! {
                 () = sleep_until(end) => {}
                 () = session.end.cancelled() => {}
             }
             // Else the next end of a connection waits.
-            if kept.stream.readers() == readers {
+            if let Some(kept) = kept.upgrade()
+                && kept.stream.readers() == readers
+            {
                 session.kept().retain(|other| !Arc::ptr_eq(other, &kept));
-                hub.cancel(kept.n);
+                hub.cancel(n);
             }
         });
     }

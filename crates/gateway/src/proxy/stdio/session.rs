@@ -51,7 +51,7 @@ impl Session {
                 number,
                 owner: share.owner.clone(),
                 hub: Arc::clone(hub),
-                listening: Stream::new(Some(format!("{tag}-0")), share.clone()),
+                listening: Stream::to_listen(format!("{tag}-0"), share.clone()),
                 share,
                 used: Mutex::new(Instant::now()),
                 tag,
@@ -132,7 +132,7 @@ impl Session {
     /// A stream for one request. No other of the session has its name, and no session's begins like another's.
     pub(super) fn stream(&self) -> Arc<Stream> {
         let n = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        Stream::new(Some(format!("{}-{n}", self.tag)), self.share.clone())
+        Stream::of_request(Some(format!("{}-{n}", self.tag)), self.share.clone())
     }
 
     pub(super) fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Kept>>> {

@@ -36,6 +36,8 @@ pub(super) struct Stream {
     /// What ids of events begin with, where there are some.
     pub(super) name: Option<String>,
     share: Share,
+    /// Whether it is what a client listens on, and not what comes to a request.
+    is_listening: bool,
     log: Mutex<Log>,
     changed: Notify,
 }
@@ -50,6 +52,8 @@ struct Log {
     /// Whether what was heard is kept.
     keeps: bool,
     is_done: bool,
+    /// Whether its reader was waited for in vain, and has read nothing since.
+    lags: bool,
     /// The place of the last event, where that has come.
     last: Option<u64>,
     /// The reader that there is.
@@ -89,14 +93,24 @@ impl Log {
         let first = self.events.front()?.place;
         let event = self.events.get(usize::try_from(place.saturating_sub(first)).ok()?)?.clone();
         self.unheard = self.unheard.max(event.place + 1);
+        self.lags = false;
         self.make_room(0);
         Some(event)
     }
 }
 
 impl Stream {
-    /// One on which nothing has come yet. With a name, events have ids, and what was heard is kept.
-    pub(super) fn new(name: Option<String>, share: Share) -> Arc<Self> {
+    /// What comes to a request. With a name, events have ids, and what was heard is kept.
+    pub(super) fn of_request(name: Option<String>, share: Share) -> Arc<Self> {
+        Self::new(name, share, false)
+    }
+
+    /// What a client listens on.
+    pub(super) fn to_listen(name: String, share: Share) -> Arc<Self> {
+        Self::new(Some(name), share, true)
+    }
+
+    fn new(name: Option<String>, share: Share, is_listening: bool) -> Arc<Self> {
         let log = Log {
             events: VecDeque::new(),
             bytes: 0,
@@ -104,11 +118,12 @@ impl Stream {
             unheard: 1,
             keeps: name.is_some(),
             is_done: false,
+            lags: false,
             last: None,
             reader: None,
             readers: 0,
         };
-        Arc::new(Self { name, share, log: Mutex::new(log), changed: Notify::new() })
+        Arc::new(Self { name, share, is_listening, log: Mutex::new(log), changed: Notify::new() })
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -141,7 +156,7 @@ impl Stream {
     }
 
     /// Adds a message, if there is place for it: where somebody reads, that is waited for, but no longer than this. One who
-    /// does not read has gone.
+    /// listens and does not read has gone. One who has asked may be slow, and still wants the answer.
     pub(super) async fn push(&self, line: Bytes, patience: Duration) -> bool {
         let end = Instant::now() + patience;
         loop {
@@ -158,12 +173,17 @@ impl Stream {
                     log.add(line, false, false, Some(room));
                     break;
                 }
-                if log.reader.is_none() {
+                if log.reader.is_none() || log.lags {
                     return false;
                 }
             }
             if timeout_at(end, changed).await.is_err() {
-                self.log().reader = None;
+                let mut log = self.log();
+                log.lags = true;
+                if self.is_listening {
+                    log.reader = None;
+                }
+                drop(log);
                 self.changed.notify_waiters();
                 return false;
             }
@@ -264,7 +284,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(1);
 
     fn new(name: Option<&str>) -> Arc<Stream> {
-        Stream::new(name.map(ToOwned::to_owned), Budget::new(usize::MAX).share(None))
+        Stream::of_request(name.map(ToOwned::to_owned), Budget::new(usize::MAX).share(None))
     }
 
     async fn heard(reader: &mut Reader) -> (u64, Bytes) {
@@ -319,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn where_too_much_waits_in_all_an_answer_says_so() {
         let share = Budget::new(80).share(None);
-        let (one, two) = (Stream::new(None, share.clone()), Stream::new(None, share));
+        let (one, two) = (Stream::of_request(None, share.clone()), Stream::of_request(None, share));
         one.finish("1234567".into(), false, || None);
         assert!(!two.push("1234".into(), SOON).await);
         two.finish("1234".into(), false, || Some("too much".into()));
@@ -331,13 +351,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_who_does_not_read_has_gone() {
-        let stream = new(None);
+    async fn one_who_listens_and_does_not_read_has_gone() {
+        let stream = Stream::to_listen("s".into(), Budget::new(usize::MAX).share(None));
         let mut reader = stream.read(None);
         for _ in 0..MAX_EVENTS {
             stream.push("x".into(), SOON).await;
         }
         assert!(!stream.push("x".into(), SOON).await);
         assert!(!stream.has_reader() && reader.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_has_asked_and_is_slow_is_waited_for_once() {
+        let stream = new(None);
+        let mut reader = stream.read(None);
+        for _ in 0..MAX_EVENTS {
+            stream.push("x".into(), SOON).await;
+        }
+        let begin = Instant::now();
+        for _ in 0..3 {
+            assert!(!stream.push("lost".into(), SOON).await);
+        }
+        assert_eq!(begin.elapsed(), SOON);
+        heard(&mut reader).await;
+        assert!(stream.push("y".into(), SOON).await);
+        stream.finish("last".into(), false, || None);
+        let mut last = None;
+        while let Some(event) = reader.next().await {
+            last = Some(event.line);
+        }
+        assert_eq!(last.unwrap(), "last");
     }
 }

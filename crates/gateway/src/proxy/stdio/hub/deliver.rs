@@ -1,6 +1,7 @@
 //! What the process says, and to whom.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use tokio::time::Instant;
@@ -156,11 +157,11 @@ impl Hub {
         }
     }
 
-    /// Where others wait, too, nobody is waited for: it would be at their cost.
-    fn patience_for_one(&self) -> std::time::Duration {
+    /// Where others wait, too, one is waited for only as long as it takes to come to reading: it is at their cost.
+    fn patience_for_one(&self) -> Duration {
         let state = self.state();
         let is_alone = state.sessions.len() <= 1 && !self.key.is_of_many;
-        if is_alone { self.patience } else { std::time::Duration::ZERO }
+        if is_alone { self.patience } else { self.patience.min(Duration::from_millis(100)) }
     }
 
     /// The process asks: its user, on the session that has asked last.
