@@ -1,5 +1,5 @@
 // A stdio server from npm, used by two people at once: each has a process of their own, and a folder that the other does
-// not see. And one of MCP 2026-07-28, which knows no sessions.
+// not see. And one from PyPI that speaks MCP 2026-07-28, too, which has no sessions.
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,8 @@ import { together, use } from '../lib/world.js';
 
 const SERVER = fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-filesystem/dist/index.js'));
 
-const MODERN = fileURLToPath(new URL('../lib/stdio_2026.js', import.meta.url));
+const PYTHON = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
+const MODERN = fileURLToPath(new URL('../lib/stdio_server.py', import.meta.url));
 
 /** A folder for each person, and a gateway before the server that serves it. */
 const start = () => together(async (add) => {
@@ -37,7 +38,7 @@ const start = () => together(async (add) => {
       max_memory: '512MiB',
     }, {
       path: '/modern',
-      command: [process.execPath, MODERN],
+      command: [PYTHON, MODERN],
       env: { WHO: '{user.sub}' },
       max_memory: '512MiB',
     }],
@@ -127,19 +128,23 @@ describe('a stdio server from npm', () => {
       }
     });
 
-    test('is asked without a session, by name and each for themselves', async () => {
+    test('is asked without a session, by name, and each for themselves', async () => {
       const said = {};
       for (const [user, host] of Object.entries(modern)) {
-        // Logs in with a first request, whose answer to `initialize` is that there is no such thing.
-        await assert.rejects(host.connect(), /unsupported/i);
-        const client = new Client({ name: 'modern', version: '1.0.0' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } });
-        await client.connect(new StreamableHTTPClientTransport(new URL(host.mcpUrl), { authProvider: host.credentials }));
-        const [tool] = (await client.listTools()).tools;
-        said[user] = (await client.callTool({ name: tool.name, arguments: {} })).content[0].text.split(' ');
-        await client.close();
+        // The first speaks an earlier revision, with a session.
+        await host.connect();
+        const [name] = await host.listTools();
+        const pin = new Client({ name: 'modern', version: '1.0.0' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } });
+        await pin.connect(new StreamableHTTPClientTransport(new URL(host.mcpUrl), { authProvider: host.credentials }));
+        const call = async () => (await pin.callTool({ name, arguments: {} })).content[0].text.split(' ');
+        said[user] = await call();
+        assert.deepEqual(await call(), said[user], 'the same process');
+        assert.equal((await host.call(name)).split(' ')[0], said[user][0]);
+        await pin.close();
+        await host.close();
       }
-      for (const user of Object.keys(modern)) assert.equal(said[user].at(-2), USERS[user].sub);
-      assert.notEqual(said.ada.at(-1), said.alan.at(-1));
+      for (const user of Object.keys(modern)) assert.equal(said[user][0], USERS[user].sub);
+      assert.notEqual(said.ada[1], said.alan[1]);
     });
   });
 

@@ -260,11 +260,14 @@ impl Stdio {
             let Some(line) = answered.error else { return Ok(answered.response) };
             let error = stateless::error(&line);
             let code = error.and_then(|(_, code)| code);
-            if is_discover && stateless::is_of_the_past(code) {
-                // It is the program that does, whoever's: the next who asks needs no process for it.
+            if is_discover && stateless::is_unknown(code) {
+                // It is the program that does not know, whoever's: the next who asks needs no process for it.
                 if let Some((error, _)) = error.filter(|(error, _)| error.len() <= MAX_REMEMBERED) {
                     let _ = self.of_the_past.set(error.to_owned());
                 }
+                hub.retire();
+            } else if is_discover && !stateless::is_known(code) && !key.is_of_many {
+                // Its client initializes next, for which there is another. One of many ends for nobody's odd question.
                 hub.retire();
             }
             return Ok(stateless::with_status(answered.response, stateless::status(code)));

@@ -115,9 +115,14 @@ pub(super) fn error(line: &[u8]) -> Option<(&str, Option<i64>)> {
     Some((error?, code.and_then(|code| code.parse().ok())))
 }
 
-/// Whether a program that answers this to `server/discover`, which every program of 2026-07-28 knows, knows only the
-/// revisions that begin with `initialize`.
-pub(super) fn is_of_the_past(code: Option<i64>) -> bool {
+/// Whether a program that answers this to `server/discover` may know it. Others know only the revisions that begin with
+/// `initialize` (MCP 2026-07-28, stdio, "Backward Compatibility").
+pub(super) fn is_known(code: Option<i64>) -> bool {
+    code.is_some_and(|code| (-32099..=HEADER_MISMATCH).contains(&code))
+}
+
+/// Whether it certainly does not, whatever it was asked with: every program of 2026-07-28 has that method.
+pub(super) fn is_unknown(code: Option<i64>) -> bool {
     code == Some(METHOD_NOT_FOUND)
 }
 
@@ -203,6 +208,10 @@ mod tests {
         assert_eq!((text, status(code)), (r#"{"code":-32601,"message":"x"}"#, StatusCode::NOT_FOUND));
         assert_eq!(status(Some(-32022)), StatusCode::BAD_REQUEST);
         assert_eq!(status(Some(-32602)), StatusCode::OK);
+        assert_eq!(
+            [-32022, -32601, -32602].map(|code| (is_known(Some(code)), is_unknown(Some(code)))),
+            [(true, false), (false, true), (false, false)]
+        );
         assert!(error(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).is_none());
     }
 }
