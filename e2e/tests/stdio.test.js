@@ -1,11 +1,12 @@
 // A stdio server from npm, used by two people at once: each has a process of their own, and a folder that the other does
-// not see.
+// not see. And one from PyPI that speaks MCP 2026-07-28, too, which has no sessions.
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { Sdk1Client } from '../lib/client_sdk1.js';
 import { Sdk2Client } from '../lib/client_sdk2.js';
 import { startGateway } from '../lib/gateway.js';
@@ -15,6 +16,9 @@ import { startUpstream, USERS } from '../lib/upstream.js';
 import { together, use } from '../lib/world.js';
 
 const SERVER = fileURLToPath(import.meta.resolve('@modelcontextprotocol/server-filesystem/dist/index.js'));
+
+const PYTHON = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
+const MODERN = fileURLToPath(new URL('../lib/stdio_server.py', import.meta.url));
 
 /** A folder for each person, and a gateway before the server that serves it. */
 const start = () => together(async (add) => {
@@ -31,6 +35,12 @@ const start = () => together(async (add) => {
       // The server wants its folder as an argument; placeholders are filled in the environment only.
       command: ['sh', '-c', 'exec "$NODE" "$SERVER" "$FOLDER"'],
       env: { NODE: process.execPath, SERVER, FOLDER: `${folder}/{user.sub}`, TOKEN: '{upstream.access_token}' },
+      max_memory: '512MiB',
+    }, {
+      path: '/modern',
+      command: [PYTHON, MODERN],
+      env: { WHO: '{user.sub}' },
+      max_memory: '512MiB',
     }],
     name: 'stdio',
   }));
@@ -74,12 +84,27 @@ describe('a stdio server from npm', () => {
     });
   });
 
+  test('gives all clients of one person the same process', async () => {
+    const before = (await servers(w.folder)).map(({ pid }) => pid);
+    // One that would rather speak 2026-07-28 goes back to `initialize`: the server does not know it.
+    for (const options of [{}, { versionNegotiation: { mode: 'auto' } }]) {
+      const client = new Client({ name: 'another', version: '1.0.0' }, options);
+      const { credentials } = clients.alan;
+      await client.connect(new StreamableHTTPClientTransport(new URL(w.mcpUrl), { authProvider: credentials }));
+      assert.match((await client.callTool({ name: 'read_text_file', arguments: { path: file('alan') } })).content[0].text, /by alan/);
+      await client.close();
+    }
+    // What it has answered to `server/discover` needed no process of its own for long.
+    const after = (await servers(w.folder)).map(({ pid }) => pid);
+    for (const pid of before) assert.ok(after.includes(pid));
+  });
+
   test('keeps them apart', async () => {
     for (const [user, other] of [['ada', 'alan'], ['alan', 'ada']]) {
       await assert.rejects(clients[user].call('read_text_file', { path: file(other) }), /denied/);
     }
     const running = await servers(w.folder);
-    assert.deepEqual(running.map(({ served }) => path.basename(served)).sort(), Object.values(USERS).map(({ sub }) => sub).sort());
+    assert.deepEqual([...new Set(running.map(({ served }) => path.basename(served)))].sort(), Object.values(USERS).map(({ sub }) => sub).sort());
     const tokens = running.map(({ environment }) => environment.find((one) => one.startsWith('TOKEN=')));
     assert.equal(new Set(tokens).size, 2, 'each has its own token of the service');
   });
@@ -92,8 +117,39 @@ describe('a stdio server from npm', () => {
     }
   });
 
+  describe('that speaks MCP 2026-07-28', () => {
+    const modern = {};
+    before(async () => {
+      let port = 47_840;
+      for (const [user, { constructor: Host }] of Object.entries(clients)) {
+        const person = new Person({ user });
+        const host = new Host({ mcpUrl: `${w.gateway.url}/modern`, redirectUri: `http://127.0.0.1:${port++}/callback`, visit: (url, until) => person.visit(url, until) });
+        modern[user] = host;
+      }
+    });
+
+    test('is asked without a session, by name, and each for themselves', async () => {
+      const said = {};
+      for (const [user, host] of Object.entries(modern)) {
+        // The first speaks an earlier revision, with a session.
+        await host.connect();
+        const [name] = await host.listTools();
+        const pin = new Client({ name: 'modern', version: '1.0.0' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } });
+        await pin.connect(new StreamableHTTPClientTransport(new URL(host.mcpUrl), { authProvider: host.credentials }));
+        const call = async () => (await pin.callTool({ name, arguments: {} })).content[0].text.split(' ');
+        said[user] = await call();
+        assert.deepEqual(await call(), said[user], 'the same process');
+        assert.equal((await host.call(name)).split(' ')[0], said[user][0]);
+        await pin.close();
+        await host.close();
+      }
+      for (const user of Object.keys(modern)) assert.equal(said[user][0], USERS[user].sub);
+      assert.notEqual(said.ada[1], said.alan[1]);
+    });
+  });
+
   test('leaves no process behind', async () => {
-    assert.equal((await servers(w.folder)).length, 2);
+    assert.ok((await servers(w.folder)).length >= 2);
     await w.gateway.drain();
     assert.deepEqual(await servers(w.folder), []);
   });

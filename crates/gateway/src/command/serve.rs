@@ -39,7 +39,10 @@ pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
     for mcp in &config.mcp {
         tracing::info!("{}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend);
     }
-    serve(listener, app.router.clone(), shutdown, config.limits.listener).await;
+    tokio::join!(serve(listener, app.router.clone(), shutdown.clone(), config.limits.listener), async {
+        shutdown.cancelled().await;
+        app.end_streams();
+    });
     app.end().await;
     tracing::info!("ended");
     Ok(())
@@ -54,6 +57,11 @@ pub struct Application {
 }
 
 impl Application {
+    /// Ends the streams that programs of its own only may say something on.
+    pub fn end_streams(&self) {
+        self.proxies.iter().for_each(Proxy::end_streams);
+    }
+
     /// Ends the programs that it has started.
     pub async fn end(&self) {
         join_all(self.proxies.iter().map(Proxy::end)).await;
@@ -116,9 +124,14 @@ fn proxy(
     let mount = format!("{}{}", public_url.path().trim_end_matches('/'), mcp.path.as_str());
     let backend = match &mcp.backend {
         Backend::Urls(backend) => backend,
-        Backend::Command(CommandConfig { launch, limits }) => {
+        Backend::Command(CommandConfig { launch, limits, sharing }) => {
             let limits = ProcessLimits { response: config.limits.timeouts.response, ..*limits };
-            return Ok(Proxy::stdio(StdioOptions { mount, launch: launch.clone(), limits }));
+            return Ok(Proxy::stdio(StdioOptions {
+                mount,
+                launch: launch.clone(),
+                limits,
+                sharing: *sharing,
+            }));
         }
     };
     let options = ProxyOptions {

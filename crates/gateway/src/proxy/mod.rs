@@ -39,7 +39,7 @@ pub use headers::{check_configured_name, same_name};
 pub use health::HealthChecks;
 pub use places::AtOnce;
 pub use sse::SESSION_QUERY;
-pub use stdio::{Launch, Limits as ProcessLimits, StdioOptions};
+pub use stdio::{Launch, Limits as ProcessLimits, Sharing, StdioOptions};
 pub use template::{Template, Values};
 
 use error::Failure;
@@ -168,6 +168,14 @@ impl Proxy {
     pub fn stdio(options: StdioOptions) -> Self {
         let mount = options.mount.as_str().into();
         Self::before(Backend::Stdio(Arc::new(Stdio::new(options))), mount)
+    }
+
+    /// Ends the streams of its processes that stay open by themselves, and opens no more of them: the gateway is about to end,
+    /// and these would only hold it up. What was asked is still answered.
+    pub fn end_streams(&self) {
+        if let Backend::Stdio(stdio) = &self.backend {
+            stdio.end_streams();
+        }
     }
 
     /// Ends the processes that this proxy has started, and starts no more.

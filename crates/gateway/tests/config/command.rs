@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mcp_login_gateway::config::valid::{Backend, CommandConfig};
+use mcp_login_gateway::proxy::Sharing;
 
 use super::{MINIMAL, check, one_fault, warnings, with};
 
@@ -20,7 +21,8 @@ fn command(text: &str) -> CommandConfig {
 
 #[test]
 fn a_program_has_the_documented_defaults() {
-    let CommandConfig { launch, limits } = command(&file(""));
+    let CommandConfig { launch, limits, sharing } = command(&file(""));
+    assert_eq!(sharing, Sharing::User);
     assert_eq!(
         (launch.program.as_str(), launch.args.as_slice()),
         ("npx", &["-y".into(), "server".into()][..])
@@ -28,11 +30,12 @@ fn a_program_has_the_documented_defaults() {
     assert!(launch.env.is_empty() && launch.inherit_env.is_empty());
     assert_eq!((limits.processes, limits.processes_per_user), (64, 8));
     assert_eq!(limits.idle, Duration::from_secs(600));
+    assert_eq!(limits.memory, None);
 }
 
 #[test]
 fn everything_of_a_program_can_be_set() {
-    let CommandConfig { launch, limits } = command(&file(
+    let CommandConfig { launch, limits, .. } = command(&file(
         "env = { TOKEN = \"{upstream.access_token}\" }\ninherit_env = [\"HTTPS_PROXY\"]\nidle_timeout = \"1h\"\n\
          max_processes = 9\nmax_processes_per_user = 9",
     ));
@@ -40,6 +43,17 @@ fn everything_of_a_program_can_be_set() {
     assert_eq!(launch.inherit_env, ["HTTPS_PROXY"]);
     assert_eq!(limits.idle, Duration::from_secs(3600));
     assert_eq!((limits.processes, limits.processes_per_user), (9, 9));
+    for (word, sharing) in
+        [("session", Sharing::Session), ("user", Sharing::User), ("shared", Sharing::Shared)]
+    {
+        let text = file(&format!("env = {{ A = \"x\" }}\nprocesses = {word:?}"));
+        assert_eq!(command(&text).sharing, sharing);
+    }
+    if cfg!(target_os = "linux") {
+        assert_eq!(command(&file("max_memory = \"512MiB\"")).limits.memory, Some(512 << 20));
+    } else {
+        one_fault(&file("max_memory = \"512MiB\""), "mcp[0].max_memory");
+    }
     assert_eq!(command(&file("max_processes = 3")).limits.processes_per_user, 3);
 }
 
@@ -49,7 +63,12 @@ fn a_program_that_cannot_be_is_a_fault() {
         ("env = { \"A=B\" = \"x\" }", "mcp[0].env.\"A=B\""),
         ("env = { A = \"{user.id}\" }", "mcp[0].env.A"),
         ("inherit_env = [\"PATH\", \"\"]", "mcp[0].inherit_env[1]"),
+        ("processes = \"one\"", "mcp[0].processes"),
+        ("env = { A = \"{user.sub}\" }\nprocesses = \"shared\"", "mcp[0].processes"),
         ("idle_timeout = \"0s\"", "mcp[0].idle_timeout"),
+        ("max_memory = \"512MB\"", "mcp[0].max_memory"),
+        ("max_memory = \"15MiB\"", "mcp[0].max_memory"),
+        ("max_memory = \"1025GiB\"", "mcp[0].max_memory"),
         ("max_processes = 0", "mcp[0].max_processes"),
         ("max_processes_per_user = -1", "mcp[0].max_processes_per_user"),
         ("max_processes = 2\nmax_processes_per_user = 3", "mcp[0].max_processes_per_user"),
@@ -70,7 +89,9 @@ fn what_belongs_to_a_program_needs_one() {
     for (line, key) in [
         ("env = { A = \"x\" }", "mcp[0].env"),
         ("inherit_env = []", "mcp[0].inherit_env"),
+        ("processes = \"user\"", "mcp[0].processes"),
         ("idle_timeout = \"1m\"", "mcp[0].idle_timeout"),
+        ("max_memory = \"1GiB\"", "mcp[0].max_memory"),
         ("max_processes = 1", "mcp[0].max_processes"),
         ("max_processes_per_user = 1", "mcp[0].max_processes_per_user"),
     ] {

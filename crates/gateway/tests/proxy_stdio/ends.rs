@@ -52,7 +52,7 @@ async fn a_process_that_hangs_is_waited_for_within_bounds() {
     assert_eq!(events.next().await.unwrap()["error"]["code"], -32603);
     assert_eq!(events.next().await, None);
     // The process has heard that nobody waits any more, and the session goes on.
-    assert_eq!(json_only.call(json!(2), "heard", json!({})).await, json!(["later"]));
+    assert_eq!(json_only.call(json!(2), "heard", json!({})).await, json!(["hang"]));
     server.proxy.end().await;
 }
 
@@ -138,4 +138,45 @@ async fn the_end_leaves_nothing_behind() {
     gone(&child).await;
     assert_eq!(waits.await.unwrap().status(), StatusCode::BAD_GATEWAY);
     assert_eq!(client.send_initialize().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn what_only_listens_does_not_hold_up_the_end() {
+    let server = Setup::with_env(&[]).start();
+    let mut client = server.client(Some(caller(Ok("t"))));
+    client.initialize().await;
+    let mut stream = client.listen().await;
+    let mut subscription = Events::of(client.modern(json!("s"), "subscriptions/listen", json!({})).await);
+    subscription.next().await.unwrap();
+    let answer = client.later("ask");
+    assert_eq!(stream.next().await.unwrap()["method"], "roots/list");
+
+    server.proxy.end_streams();
+    assert_eq!(stream.next().await, None);
+    let last = subscription.next().await.unwrap();
+    assert_eq!(last["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "s");
+    assert_eq!(subscription.next().await, None);
+    assert_eq!(client.listen().await.next().await, None);
+    let another = client.modern(json!("s"), "subscriptions/listen", json!({})).await;
+    assert_eq!(another.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // What was asked goes on.
+    client.tell(r#"{"jsonrpc":"2.0","id":1,"result":[]}"#).await;
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    server.proxy.end().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_memory_of_a_process_is_bounded() {
+    let mut setup = Setup::with_env(&[]);
+    setup.limits.memory = Some(64 << 20);
+    let server = setup.start();
+    let mut client = server.client(Some(caller(Ok("t"))));
+    client.initialize().await;
+    let allocate = |bytes: u32| client.call(json!(1), "allocate", json!({ "bytes": bytes }));
+    assert_eq!(allocate(16 << 20).await, json!(16 << 20));
+    assert_eq!(allocate(64 << 20).await, "refused");
+    let bound = json!("67108864 67108864");
+    assert_eq!(client.call(json!(1), "limits", json!({})).await, json!({ "own": bound, "child": bound }));
+    server.proxy.end().await;
 }

@@ -4,9 +4,17 @@
 mod ends;
 #[path = "../proxy_setup/mod.rs"]
 mod proxy_setup;
+mod resumption;
 mod setup;
+mod sharing;
+mod stateless;
 mod streams;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::http::StatusCode;
 use mcp_login::resource::{LoginNeeded, UpstreamTokenError};
 use serde_json::json;
@@ -153,6 +161,46 @@ async fn there_are_no_more_processes_than_allowed() {
     let pid = zoe.pid.clone();
     setup::gone(&pid).await;
     client("bob").initialize().await;
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn nobody_starts_processes_all_the_time() {
+    let mut setup = Setup::with_env(&[]);
+    (setup.limits.starts, setup.limits.start_again) = (2, Duration::from_secs(30));
+    let server = setup.start();
+    let open = async |name: &str| {
+        let client = server.client(Some(caller_named(name, Ok("t"))));
+        client.send_initialize().await.status()
+    };
+    assert_eq!([open("ann").await, open("ann").await], [StatusCode::OK; 2]);
+    assert_eq!(open("ann").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(open("bob").await, StatusCode::OK);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    assert_eq!(open("ann").await, StatusCode::OK);
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn nobodys_body_is_read_for_a_session_that_is_not_theirs() {
+    let server = Setup::with_env(&[]).start();
+    let mut ann = server.client(Some(caller_named("ann", Ok("t"))));
+    ann.initialize().await;
+    let bob = server.client(Some(caller_named("bob", Ok("t")))).with_session_of(&ann);
+    for (client, status, is_read) in
+        [(&bob, StatusCode::NOT_FOUND, false), (&ann, StatusCode::ACCEPTED, true)]
+    {
+        let read = Arc::new(AtomicBool::new(false));
+        let sets = Arc::clone(&read);
+        let body = futures_util::stream::once(async move {
+            sets.store(true, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#)
+        });
+        assert_eq!(client.send_body("POST", Body::from_stream(body)).await.status(), status);
+        assert_eq!(read.load(Ordering::Relaxed), is_read);
+    }
     server.proxy.end().await;
 }
 

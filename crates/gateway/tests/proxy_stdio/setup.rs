@@ -9,7 +9,7 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use mcp_login::resource::Caller;
-use mcp_login_gateway::proxy::{Launch, ProcessLimits, Proxy, StdioOptions, Template};
+use mcp_login_gateway::proxy::{Launch, ProcessLimits, Proxy, Sharing, StdioOptions, Template};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -20,13 +20,20 @@ pub(crate) struct Setup {
     pub(crate) env: Vec<(String, Template)>,
     pub(crate) inherit_env: Vec<&'static str>,
     pub(crate) limits: ProcessLimits,
+    pub(crate) sharing: Sharing,
 }
 
 impl Setup {
     pub(crate) fn with_env(env: &[(&str, &str)]) -> Self {
         let env = env.iter().map(|(name, text)| ((*name).to_owned(), Template::parse(text).unwrap()));
         let limits = ProcessLimits::default();
-        Self { program: "python3", env: env.collect(), inherit_env: Vec::new(), limits }
+        Self {
+            program: "python3",
+            env: env.collect(),
+            inherit_env: Vec::new(),
+            limits,
+            sharing: Sharing::Session,
+        }
     }
 
     pub(crate) fn start(self) -> Server {
@@ -37,7 +44,8 @@ impl Setup {
             env: self.env,
             inherit_env: self.inherit_env.into_iter().map(ToOwned::to_owned).collect(),
         };
-        let options = StdioOptions { mount: "/mcp".to_owned(), launch, limits: self.limits };
+        let options =
+            StdioOptions { mount: "/mcp".to_owned(), launch, limits: self.limits, sharing: self.sharing };
         Server { proxy: Proxy::stdio(options) }
     }
 }
@@ -53,6 +61,8 @@ impl Server {
             caller,
             session: None,
             pid: Value::Null,
+            hello: json!({}),
+            headers: Vec::new(),
             path: "/mcp",
             accept: "application/json, text/event-stream",
         }
@@ -65,6 +75,9 @@ pub(crate) struct Client {
     pub(crate) caller: Option<Caller>,
     session: Option<String>,
     pub(crate) pid: Value,
+    /// The parameters of its `initialize`.
+    pub(crate) hello: Value,
+    headers: Vec<(&'static str, String)>,
     path: &'static str,
     pub(crate) accept: &'static str,
 }
@@ -74,21 +87,41 @@ impl Client {
         Self { session: other.session.clone(), ..self.clone() }
     }
 
+    pub(crate) fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.push((name, value.to_owned()));
+        client
+    }
+
+    /// A request of MCP 2026-07-28, without a session.
+    pub(crate) async fn modern(&self, id: Value, method: &str, mut params: Value) -> Response {
+        params["_meta"] = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
+        let client = self.with_header("mcp-protocol-version", "2026-07-28").with_header("mcp-method", method);
+        client.send("POST", &message(&id, method, &params)).await
+    }
+
     pub(crate) fn at(&self, path: &'static str) -> Self {
         Self { path, ..self.clone() }
     }
 
     pub(crate) async fn send(&self, method: &str, body: &str) -> Response {
+        self.send_body(method, Body::from(body.to_owned())).await
+    }
+
+    pub(crate) async fn send_body(&self, method: &str, body: Body) -> Response {
         soon("an answer", self.pass(method, body)).await
     }
 
-    async fn pass(&self, method: &str, body: &str) -> Response {
+    async fn pass(&self, method: &str, body: Body) -> Response {
         let mut request = Request::builder().method(method).uri(self.path);
         request = request.header("accept", self.accept);
         if let Some(session) = &self.session {
             request = request.header("mcp-session-id", session);
         }
-        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let mut request = request.body(body).unwrap();
         if let Some(caller) = &self.caller {
             request.extensions_mut().insert(caller.clone());
         }
@@ -97,7 +130,7 @@ impl Client {
 
     pub(crate) async fn send_initialize(&self) -> Response {
         let client = Self { session: None, ..self.clone() };
-        client.send("POST", r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#).await
+        client.send("POST", &message(&json!(0), "initialize", &self.hello)).await
     }
 
     /// Opens a session, and gives what the server says of itself.
@@ -106,8 +139,7 @@ impl Client {
         let answer = self.send_initialize().await;
         assert_eq!(answer.status(), StatusCode::OK);
         self.session = Some(answer.headers()["mcp-session-id"].to_str().unwrap().to_owned());
-        let opened = self.send("POST", r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
-        assert_eq!(opened.status(), StatusCode::ACCEPTED);
+        self.tell(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
         let result = json(answer).await["result"].clone();
         self.pid = result["pid"].clone();
         result
@@ -115,6 +147,11 @@ impl Client {
 
     pub(crate) async fn request(&mut self, method: &str, params: Value) -> Response {
         self.send("POST", &message(&json!(1), method, &params)).await
+    }
+
+    /// A notification, or an answer to the server.
+    pub(crate) async fn tell(&self, message: &str) {
+        assert_eq!(self.send("POST", message).await.status(), StatusCode::ACCEPTED);
     }
 
     /// The result of a request that is answered in JSON.
@@ -135,14 +172,23 @@ impl Client {
         Events::of(self.send("GET", "").await)
     }
 
+    /// Comes back to a stream after this event.
+    pub(crate) async fn resume(&self, last: &str) -> Response {
+        self.with_header("last-event-id", last).send("GET", "").await
+    }
+
     pub(crate) async fn delete(&self) -> Response {
         self.send("DELETE", "").await
     }
 
     /// A request whose answer is not waited for yet, but asked by the time that something else is answered.
     pub(crate) fn later(&self, method: &str) -> JoinHandle<Response> {
-        let (client, message) = (self.clone(), message(&json!("later"), method, &json!({})));
-        tokio::spawn(async move { client.pass("POST", &message).await })
+        self.later_with(&json!("later"), method, &json!({}))
+    }
+
+    pub(crate) fn later_with(&self, id: &Value, method: &str, params: &Value) -> JoinHandle<Response> {
+        let (client, message) = (self.clone(), message(id, method, params));
+        tokio::spawn(async move { client.pass("POST", Body::from(message)).await })
     }
 }
 
@@ -160,13 +206,15 @@ pub(crate) async fn json(answer: Response) -> Value {
 pub(crate) struct Events {
     body: BodyDataStream,
     seen: String,
+    /// The id of the last event.
+    pub(crate) id: Option<String>,
 }
 
 impl Events {
     pub(crate) fn of(answer: Response) -> Self {
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Self { body: answer.into_body().into_data_stream(), seen: String::new() }
+        Self { body: answer.into_body().into_data_stream(), seen: String::new(), id: None }
     }
 
     /// The next message; `None` at the end.
@@ -174,7 +222,12 @@ impl Events {
         loop {
             if let Some(end) = self.seen.find("\n\n") {
                 let event: String = self.seen.drain(..end + 2).collect();
-                if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                if let Some(id) = event.lines().find_map(|line| line.strip_prefix("id: ")) {
+                    self.id = Some(id.to_owned());
+                }
+                if let Some(data) =
+                    event.lines().find_map(|line| line.strip_prefix("data: ").filter(|data| !data.is_empty()))
+                {
                     return Some(serde_json::from_str(data).unwrap());
                 }
                 continue;

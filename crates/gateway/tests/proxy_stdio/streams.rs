@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::proxy_setup::caller;
+use super::proxy_setup::{caller, caller_named};
 use super::setup::Setup;
 
 #[tokio::test]
@@ -51,13 +51,13 @@ async fn what_nobody_heard_waits_for_the_next_stream() {
     client.call(json!(1), "say", json!({ "text": "one" })).await;
     assert_eq!(old.next().await.unwrap()["params"]["data"], "one");
     drop(old);
-    let mut events = client.begin(json!(1), "say", json!({ "text": "two" })).await;
+    let mut events = client.begin(json!(2), "say", json!({ "text": "two" })).await;
     assert_eq!(events.next().await.unwrap()["params"]["data"], "two");
     drop(events);
 
     let (mut stream, mut other) = (client.listen().await, client.listen().await);
     assert_eq!(stream.next().await, None, "a session has one stream");
-    client.call(json!(1), "say", json!({ "text": "three" })).await;
+    client.call(json!(3), "say", json!({ "text": "three" })).await;
     assert_eq!(other.next().await.unwrap()["params"]["data"], "three");
 
     // The stream ends with the session.
@@ -76,6 +76,43 @@ async fn a_client_that_goes_away_cancels_what_it_has_asked() {
     client.call(json!(1), "heard", json!({})).await;
     answer.abort();
     assert!(answer.await.unwrap_err().is_cancelled());
-    assert_eq!(client.call(json!(1), "heard", json!({})).await, json!(["later"]));
+    assert_eq!(client.call(json!(1), "heard", json!({})).await, json!(["hang"]));
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn nobody_fills_the_memory_with_what_they_do_not_read() {
+    let mut setup = Setup::with_env(&[]);
+    // One person has an eighth of it.
+    setup.limits.waiting = 8 * 10_000;
+    let server = setup.start();
+    let mut ann = server.client(Some(caller_named("ann", Ok("t"))));
+    let mut bob = server.client(Some(caller_named("bob", Ok("t"))));
+    ann.initialize().await;
+    bob.initialize().await;
+    // Nobody listens, so it is kept.
+    let text = "x".repeat(4_000);
+    let mut json_only = ann.clone();
+    json_only.accept = "application/json";
+    for _ in 0..2 {
+        json_only.call(json!(1), "say", json!({ "text": text })).await;
+    }
+    let answer = super::setup::json(ann.request("long", json!({ "length": 4_000 })).await).await;
+    assert_eq!(answer["error"]["code"], -32603, "{answer}");
+    let body = json!({ "jsonrpc": "2.0", "method": "x", "params": { "text": text } }).to_string();
+    assert_eq!(ann.send("POST", &body).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // It is at nobody else's cost.
+    assert_eq!(bob.call(json!(1), "long", json!({ "length": 4_000 })).await.as_str().unwrap().len(), 4_000);
+    drop(ann.listen().await);
+    let mut stream = ann.listen().await;
+    for _ in 0..2 {
+        assert_eq!(stream.next().await.unwrap()["params"]["data"].as_str().unwrap().len(), 4_000);
+    }
+    // What was heard is still kept for a while, and goes with its session.
+    assert_eq!(ann.delete().await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(stream.next().await, None);
+    drop(stream);
+    ann.initialize().await;
+    assert_eq!(ann.call(json!(1), "heard", json!({})).await, json!([]));
     server.proxy.end().await;
 }

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::upstream::one_of;
 use crate::config::duration::parse;
 use crate::config::fault::Faults;
-use crate::config::{check, raw};
-use crate::proxy::{Launch, ProcessLimits, Template};
+use crate::config::{check, raw, size};
+use crate::proxy::{Launch, ProcessLimits, Sharing, Template};
 
 /// More processes than this are no mistake of typing only on machines that nobody has.
 const MAX_PROCESSES: i64 = 4096;
+/// With less no runtime starts.
+const MEMORY: RangeInclusive<u64> = 16 << 20..=1 << 40;
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// A program, and what its processes may take.
@@ -20,6 +23,8 @@ pub struct CommandConfig {
     pub launch: Launch,
     /// What it may take.
     pub limits: ProcessLimits,
+    /// Who shares one.
+    pub sharing: Sharing,
 }
 
 pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<CommandConfig> {
@@ -40,7 +45,8 @@ pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<Co
     }
     let launch = launch(command, raw, key, faults);
     let limits = limits(raw, key, faults);
-    Some(CommandConfig { launch: launch?, limits: limits? })
+    let sharing = sharing(raw, &format!("{key}.processes"), launch.as_ref(), faults);
+    Some(CommandConfig { launch: launch?, limits: limits?, sharing: sharing? })
 }
 
 /// The keys that say nothing of a program.
@@ -59,9 +65,11 @@ fn without_command(raw: &raw::Mcp) -> impl Iterator<Item = &'static str> {
     let given = [
         ("env", raw.env.is_some()),
         ("inherit_env", raw.inherit_env.is_some()),
+        ("processes", raw.processes.is_some()),
         ("idle_timeout", raw.idle_timeout.is_some()),
         ("max_processes", raw.max_processes.is_some()),
         ("max_processes_per_user", raw.max_processes_per_user.is_some()),
+        ("max_memory", raw.max_memory.is_some()),
     ];
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
 }
@@ -113,6 +121,23 @@ fn is_name(name: &str) -> bool {
     begins && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+fn sharing(raw: &raw::Mcp, key: &str, launch: Option<&Launch>, faults: &mut Faults) -> Option<Sharing> {
+    let words = [("session", Sharing::Session), ("user", Sharing::User), ("shared", Sharing::Shared)];
+    let sharing = match raw.processes.clone() {
+        None => Sharing::default(),
+        written => one_of(written, key, &words, faults)?,
+    };
+    let named = launch.and_then(|launch| launch.env.iter().find(|(_, template)| template.needs_user()));
+    if sharing == Sharing::Shared
+        && let Some((name, _)) = named
+    {
+        let message =
+            format!("\"shared\" is one process for everybody, and env.{name} names the user: write \"user\"");
+        faults.push(key, message);
+    }
+    Some(sharing)
+}
+
 fn limits(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<ProcessLimits> {
     let default = ProcessLimits::default();
     let idle = match &raw.idle_timeout {
@@ -122,6 +147,7 @@ fn limits(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<ProcessLimit
     if idle.is_none() {
         faults.push(format!("{key}.idle_timeout"), "not a duration from \"1s\" to \"24h\"");
     }
+    let memory = memory(raw.max_memory.as_deref(), &format!("{key}.max_memory"), faults);
     let mut count = |written: Option<i64>, name: &str, default: usize| {
         let count = written.map_or(Some(default), |written| {
             usize::try_from(written).ok().filter(|_| (1..=MAX_PROCESSES).contains(&written))
@@ -140,5 +166,16 @@ fn limits(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<ProcessLimit
         let message = format!("more than max_processes, which is {processes}");
         faults.push(format!("{key}.max_processes_per_user"), message);
     }
-    Some(ProcessLimits { idle: idle?, processes, processes_per_user, ..default })
+    Some(ProcessLimits { idle: idle?, processes, processes_per_user, memory, ..default })
+}
+
+/// `None`, too, where it was a fault.
+fn memory(written: Option<&str>, key: &str, faults: &mut Faults) -> Option<u64> {
+    let size = size::parse(written?).ok().filter(|size| MEMORY.contains(size));
+    if size.is_none() {
+        faults.push(key, "not a size from \"16MiB\" to \"1024GiB\": write \"512MiB\"");
+    } else if !cfg!(target_os = "linux") {
+        faults.push(key, "memory is bounded on Linux only: take it out, and bound the gateway's container");
+    }
+    size
 }

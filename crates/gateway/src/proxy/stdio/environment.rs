@@ -20,6 +20,8 @@ pub(super) struct Environment {
     /// What the log must not show.
     pub(super) token: Option<Secret>,
     pub(super) fingerprint: Fingerprint,
+    /// The same for every token that its user may have, one after another.
+    pub(super) place: Fingerprint,
 }
 
 impl Environment {
@@ -34,20 +36,28 @@ impl Environment {
             _ => None,
         };
         let values = caller.map(|caller| Values { caller, upstream_token: token.as_ref() });
-        let mut hash = Sha256::new();
+        let blank = Secret::from(String::new());
+        let without_token =
+            caller.map(|caller| Values { caller, upstream_token: token.as_ref().map(|_| &blank) });
+        let (mut hash, mut place) = (Sha256::new(), Sha256::new());
         let mut variables = Vec::new();
         for (name, template) in &launch.env {
             let Some(value) = template.fill_variable(values) else {
                 tracing::debug!(variable = name, "left out: a value is missing");
                 continue;
             };
-            for part in [name.as_bytes(), value.as_bytes()] {
-                hash.update(part.len().to_be_bytes());
-                hash.update(part);
-            }
+            add(&mut hash, name, &value);
+            add(&mut place, name, &template.fill_variable(without_token).unwrap_or_default());
             variables.push((name.clone(), Secret::from(value)));
         }
-        Ok(Self { variables, token, fingerprint: hash.finalize().into() })
+        Ok(Self { variables, token, fingerprint: hash.finalize().into(), place: place.finalize().into() })
+    }
+}
+
+fn add(hash: &mut Sha256, name: &str, value: &str) {
+    for part in [name, value] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
     }
 }
 

@@ -1,117 +1,76 @@
-//! A program that speaks MCP on its standard input and output, as Streamable HTTP: each session has a process of its own,
-//! whose environment says who its user is.
+//! A program that speaks MCP on its standard input and output, as Streamable HTTP. [`Sharing`] says whose messages one
+//! process gets; its environment says who its user is.
 //!
-//! A session ends with its process, and a process with its session: when it dies, when the environment of its user would be
-//! another by now (a renewed upstream token), when nothing has passed for a while. The client hears 404 then, and
-//! initializes anew.
+//! A session ends with its process: when that dies, when the environment of its user would be another by now (a renewed
+//! upstream token), when nothing has passed for a while. The client hears 404 then, and initializes anew. Requests of MCP
+//! 2026-07-28 belong to no session: whatever process their user has at the time gets them.
 
 mod answer;
+mod budget;
 mod environment;
+mod hub;
+mod json;
 mod line;
+mod log;
+mod memory;
 mod message;
+mod options;
+mod pool;
 mod process;
+mod rate;
+mod resumption;
 mod session;
-mod sessions;
+mod sharing;
+mod stateless;
+mod stream;
 
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use mcp_login::resource::{Caller, MaybeCaller};
+use tokio_util::sync::DropGuard;
 
 use super::body::{Bounds, Passing, Upload};
 use super::error::{Failure, ProxyError};
-use super::template::Template;
+use answer::Takes;
 use environment::Environment;
+use hub::{Asker, LISTEN};
 use message::{Kind, Message};
+use pool::Pool;
+use resumption::Resumed;
 use session::Session;
-use sessions::Sessions;
 
+pub use options::{Launch, Limits, StdioOptions};
+pub use sharing::Sharing;
+
+/// The longest error that is remembered of a program, in bytes.
+const MAX_REMEMBERED: usize = 4096;
+/// As good as.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-
-/// What is started, and with what.
-#[derive(Clone)]
-pub struct Launch {
-    /// The program, looked up in `PATH` if its name has no slash. No shell reads it.
-    pub program: String,
-    /// Its arguments, as they are.
-    pub args: Vec<String>,
-    /// Variables of its environment.
-    pub env: Vec<(String, Template)>,
-    /// Names of variables that it gets of the gateway's own, besides `PATH`, `HOME`, `LANG` and `TMPDIR`.
-    pub inherit_env: Vec<String>,
-}
-
-/// Arguments may be secrets of the operator.
-impl fmt::Debug for Launch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Launch").field("program", &self.program).finish_non_exhaustive()
-    }
-}
-
-/// What the processes of one MCP server may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Processes at once.
-    pub processes: usize,
-    /// Of them one user's. All of those who are not signed in are one.
-    pub processes_per_user: usize,
-    /// How long a process stays without a message.
-    pub idle: Duration,
-    /// The longest message, in bytes, in either direction.
-    pub line: usize,
-    /// Until a message is taken, by the process or by the client.
-    pub write: Duration,
-    /// Until a request is answered.
-    pub response: Duration,
-    /// From being asked to end until being killed.
-    pub goodbye: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            processes: 64,
-            processes_per_user: 8,
-            idle: Duration::from_secs(600),
-            line: 10 * 1024 * 1024,
-            write: Duration::from_secs(10),
-            response: Duration::from_secs(300),
-            // Container runtimes kill after ten seconds, and requests in flight had eight of them.
-            goodbye: Duration::from_secs(1),
-        }
-    }
-}
-
-/// One program behind one mount.
-#[derive(Debug, Clone)]
-pub struct StdioOptions {
-    /// The path under which requests arrive, as the request line has it.
-    pub mount: String,
-    /// What is started.
-    pub launch: Launch,
-    /// What it may take.
-    pub limits: Limits,
-}
 
 #[derive(Debug)]
 pub(super) struct Stdio {
     mount: String,
     launch: Launch,
     limits: Limits,
-    sessions: Sessions,
+    sharing: Sharing,
+    pool: Pool,
+    /// What the program has answered to `server/discover`, where it knows only the revisions before that.
+    of_the_past: OnceLock<String>,
 }
 
 impl Stdio {
     pub(super) fn new(options: StdioOptions) -> Self {
-        let StdioOptions { mount, launch, limits } = options;
-        let sessions = Sessions::new(Arc::from(mount.as_str()), limits);
-        Self { mount, launch, limits, sessions }
+        let StdioOptions { mount, launch, limits, sharing } = options;
+        let pool = Pool::new(Arc::from(mount.as_str()), limits);
+        Self { mount, launch, limits, sharing, pool, of_the_past: OnceLock::new() }
     }
 
     /// What is started, for the log.
@@ -121,7 +80,12 @@ impl Stdio {
 
     /// Ends every process, and starts no more.
     pub(super) async fn end(&self) {
-        self.sessions.end().await;
+        self.pool.end().await;
+    }
+
+    /// Ends what stays open by itself, and opens nothing of the kind any more. Requests go on.
+    pub(super) fn end_streams(&self) {
+        self.pool.end_streams();
     }
 
     pub(super) async fn pass(&self, request: Request<Body>) -> Result<Response, Failure> {
@@ -130,7 +94,10 @@ impl Stdio {
         if parts.uri.path().trim_end_matches('/') != self.mount {
             return Err(ProxyError::BadPath.into());
         }
+        let is_stateless = stateless::is_said_by(&parts.headers);
         match parts.method {
+            Method::POST if is_stateless => self.post_stateless(&parts, body).await,
+            Method::GET | Method::DELETE if is_stateless => Err(ProxyError::MethodNotAllowed.into()),
             Method::POST => self.post(&parts, body).await,
             Method::GET => self.get(&parts).await,
             Method::DELETE => {
@@ -146,79 +113,220 @@ impl Stdio {
         // Nobody's body is read for a session that is not theirs.
         let session =
             if request.headers.contains_key(SESSION) { Some(self.session(request).await?) } else { None };
-        let message = self.message(body).await?;
-        let takes_events = answer::takes_events(&request.headers);
-        let Some(session) = session else {
-            return match message.kind {
-                Kind::Request { is_initialize: true, .. } => {
-                    self.initialize(request, message, takes_events).await
-                }
-                _ => Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into()),
-            };
+        let message = self.message(request, body).await?;
+        let takes = Takes::of(&request.headers);
+        // A process is initialized once, and others may use it: whoever does it again opens another session.
+        let begins = matches!(&message.kind, Kind::Request { method, .. } if method == "initialize");
+        let Some(session) = session.filter(|_| !begins) else {
+            if let Err(reason) = stateless::check_headers(&request.headers, &message) {
+                return Ok(stateless::mismatch(&message, reason));
+            }
+            if !begins {
+                return Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into());
+            }
+            return self.initialize(request, message, takes).await;
         };
         if matches!(message.kind, Kind::Request { .. }) {
-            let answer = session.ask(message, takes_events).await?;
-            Ok(answer::to_request(answer, takes_events, self.limits).await?.response)
+            let answer = session.ask(&message, takes.events).await?;
+            // It may be long, and is not needed for the answer.
+            drop(message);
+            Ok(answer::to_request(answer, takes, self.limits).await?.response)
         } else {
-            session.tell(message.line).await?;
+            session.tell(message).await?;
             Ok(StatusCode::ACCEPTED.into_response())
         }
     }
 
-    /// Opens a session: its process gets this request first.
-    async fn initialize(
+    /// Opens a session: a new process gets this request, one that there is has answered the like of it.
+    async fn initialize(&self, request: &Parts, message: Message, takes: Takes) -> Result<Response, Failure> {
+        let user = caller(request);
+        let environment = Environment::of(&self.launch, user).await?;
+        let user = user.map(Caller::subject);
+        let hello = message.hello().map_err(ProxyError::BadMessage)?;
+        let key = self.sharing.key(user, &environment, Some(&hello), || self.pool.fresh());
+        // Where the first of several is refused, the next is the first.
+        for _ in 0..3 {
+            let (hub, is_new) = self.pool.process(&self.launch, &key, &environment).await?;
+            // A client that goes away meanwhile leaves no session, and no process that only it has begun.
+            let opening = is_new.then(|| hub.end.clone().drop_guard());
+            let session = match self.pool.open(user, &hub) {
+                Err(Failure { error: ProxyError::ProcessEnded, .. }) if !is_new => continue,
+                opened => opened?,
+            };
+            let closing = session.end.clone().drop_guard();
+            let mut answered = if is_new {
+                let message = if key.is_of_many {
+                    message.with_no_capabilities(&hello).map_err(ProxyError::BadMessage)?
+                } else {
+                    message.clone()
+                };
+                let answer = session.ask(&message, takes.events).await?;
+                answer::to_request(answer, takes, self.limits).await?
+            } else {
+                let Some(result) = hub.hello(self.limits.response).await? else { continue };
+                answer::of_before(&message, &result)
+            };
+            if answered.error.is_none() {
+                closing.disarm();
+                opening.map(DropGuard::disarm);
+                let id = HeaderValue::try_from(&session.id).map_err(|_| ProxyError::ProcessEnded)?;
+                answered.response.headers_mut().insert(SESSION, id);
+            }
+            return Ok(answered.response);
+        }
+        Err(ProxyError::ProcessEnded.into())
+    }
+
+    /// A request of MCP 2026-07-28: its user's process gets it, for which it is one of many.
+    async fn post_stateless(&self, request: &Parts, body: Body) -> Result<Response, Failure> {
+        let message = self.message(request, body).await?;
+        if let Err(reason) = stateless::check_headers(&request.headers, &message) {
+            return Ok(stateless::mismatch(&message, reason));
+        }
+        let method = match &message.kind {
+            Kind::Request { method, .. } if method != "initialize" => method.as_str(),
+            // None of the protocol's own goes over HTTP, and none needs a process.
+            Kind::Notification { .. } => return Ok(StatusCode::ACCEPTED.into_response()),
+            _ => {
+                return Err(ProxyError::BadMessage(
+                    "MCP 2026-07-28 sends requests that stand for themselves",
+                )
+                .into());
+            }
+        };
+        let asks_of_revisions = method == "server/discover";
+        if let Some(error) = self.of_the_past.get().filter(|_| asks_of_revisions) {
+            let answer = answer::json(stateless::of_error(&message, error));
+            return Ok(stateless::with_status(answer, StatusCode::NOT_FOUND));
+        }
+        let takes = Takes::of(&request.headers);
+        let mut limits = self.limits;
+        if method == LISTEN {
+            if !takes.events {
+                return Err(
+                    ProxyError::BadMessage("subscriptions/listen is answered in text/event-stream").into()
+                );
+            }
+            if self.pool.is_ending() {
+                return Err(ProxyError::Busy.into());
+            }
+            // For as long as its client listens.
+            limits.response = FOR_EVER;
+        } else if asks_of_revisions {
+            limits.response = limits.discover;
+        }
+        // Resumption is not of this revision: events have no ids where there is no session.
+        let takes = Takes { events: takes.events && !asks_of_revisions, ..takes };
+        let asked = self.ask_stateless(request, message, takes, limits).await;
+        match asked {
+            // A program of the past may end at a request before `initialize`, or not answer it. Its client tries that next.
+            Err(Failure { error: ProxyError::ProcessEnded | ProxyError::ResponseTimeout, cause: None })
+                if asks_of_revisions =>
+            {
+                Err(ProxyError::BadMessage(
+                    "no answer to server/discover: try initialize, of earlier revisions",
+                )
+                .into())
+            }
+            Ok(response) => Ok(response),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn ask_stateless(
         &self,
         request: &Parts,
         message: Message,
-        takes_events: bool,
+        takes: Takes,
+        limits: Limits,
     ) -> Result<Response, Failure> {
-        let caller = caller(request);
-        let environment = Environment::of(&self.launch, caller).await?;
-        let session = self.sessions.open(&self.launch, caller.map(Caller::subject), environment).await?;
-        // A client that goes away meanwhile leaves no process.
-        let opening = session.end.clone().drop_guard();
-        let answer = session.ask(message, takes_events).await?;
-        let mut answered = answer::to_request(answer, takes_events, self.limits).await?;
-        if !answered.is_error {
-            opening.disarm();
-            let id = HeaderValue::try_from(&session.id).map_err(|_| ProxyError::ProcessEnded)?;
-            answered.response.headers_mut().insert(SESSION, id);
+        let user = caller(request);
+        let environment = Environment::of(&self.launch, user).await?;
+        let user = user.map(Caller::subject);
+        let key = self.sharing.key(user, &environment, None, || self.pool.fresh());
+        let share = self.pool.share(user);
+        let is_discover =
+            matches!(&message.kind, Kind::Request { method, .. } if method == "server/discover");
+        // More than once where the process has just ended.
+        for _ in 0..3 {
+            let (hub, _) = self.pool.process(&self.launch, &key, &environment).await?;
+            let who = Asker { session: None, share: &share, takes_messages: takes.events };
+            let asked = hub.ask(&message, who).await;
+            if matches!(&asked, Err(Failure { error: ProxyError::SessionEnded, .. })) {
+                continue;
+            }
+            drop(message);
+            let answered = answer::to_request(asked?, takes, limits).await?;
+            let Some(line) = answered.error else { return Ok(answered.response) };
+            let error = stateless::error(&line);
+            let code = error.and_then(|(_, code)| code);
+            if is_discover && stateless::is_unknown(code) {
+                // It is the program that does not know, whoever's: the next who asks needs no process for it.
+                if let Some((error, _)) = error.filter(|(error, _)| error.len() <= MAX_REMEMBERED) {
+                    let _ = self.of_the_past.set(error.to_owned());
+                }
+                hub.retire();
+            } else if is_discover && !stateless::is_known(code) && !key.is_of_many {
+                // Its client initializes next, for which there is another. One of many ends for nobody's odd question.
+                hub.retire();
+            }
+            return Ok(stateless::with_status(answered.response, stateless::status(code)));
         }
-        Ok(answered.response)
+        Err(ProxyError::ProcessEnded.into())
     }
 
     async fn get(&self, request: &Parts) -> Result<Response, Failure> {
-        if !answer::takes_events(&request.headers) {
+        let takes = Takes::of(&request.headers);
+        if !takes.events {
             return Err(ProxyError::MethodNotAllowed.into());
         }
-        let (messages, waiting) = self.session(request).await?.listen()?;
-        Ok(answer::to_listener(messages, &waiting))
+        let session = self.session(request).await?;
+        let Some(last) = request.headers.get(LAST_EVENT_ID) else {
+            return Ok(answer::to_listener(session.listen()?, takes));
+        };
+        Ok(match session.resume(last.to_str().unwrap_or_default())? {
+            Resumed::Listening(messages) => answer::to_listener(messages, takes),
+            Resumed::Answer(answer, end) => answer::to_resumed(answer, end),
+        })
     }
 
     /// The session that the request names, if it is the user's and its process still has the right environment.
     async fn session(&self, request: &Parts) -> Result<Arc<Session>, Failure> {
         let id = session_id(&request.headers)?;
         let caller = caller(request);
-        let session = self.sessions.find(id, caller.map(Caller::subject)).ok_or(ProxyError::SessionEnded)?;
+        let session = self.pool.find(id, caller.map(Caller::subject)).ok_or(ProxyError::SessionEnded)?;
         let environment = Environment::of(&self.launch, caller).await?;
-        if environment.fingerprint != session.fingerprint {
-            session.retire();
+        if environment.fingerprint != session.hub.fingerprint {
+            session.hub.retire();
             return Err(ProxyError::SessionEnded.into());
         }
         Ok(session)
     }
 
-    async fn message(&self, body: Body) -> Result<Message, Failure> {
+    async fn message(&self, request: &Parts, body: Body) -> Result<Message, Failure> {
         let upload = Upload::new();
         let max = self.limits.line as u64;
         let bounds = Bounds { length: max, idle: Duration::from_secs(30), whole: Duration::from_secs(600) };
-        let text: Bytes = match Passing::bounded(body, bounds, upload.clone()).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) if upload.is_exceeded() => return Err(ProxyError::BodyTooLarge { limit: max }.into()),
-            Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
-            Err(_) => return Err(ProxyError::BodyBroken.into()),
-        };
-        Ok(Message::parse(&text).map_err(ProxyError::BadMessage)?)
+        let mut body = Passing::bounded(body, bounds, upload.clone());
+        let mut room =
+            self.pool.share(caller(request).map(Caller::subject)).take(0).ok_or(ProxyError::Busy)?;
+        let mut text = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let part = match frame {
+                Ok(frame) => frame.into_data().unwrap_or_default(),
+                Err(_) if upload.is_exceeded() => return Err(ProxyError::BodyTooLarge { limit: max }.into()),
+                Err(_) if upload.is_stalled() => return Err(ProxyError::BodyStalled.into()),
+                Err(_) => return Err(ProxyError::BodyBroken.into()),
+            };
+            if !room.grow(part.len()) {
+                let cause = "as much waits to be taken as may wait for one user, or for all";
+                return Err(Failure { error: ProxyError::Busy, cause: Some(cause.to_owned()) });
+            }
+            text.extend_from_slice(&part);
+        }
+        let mut message = Message::parse(&text.into()).map_err(ProxyError::BadMessage)?;
+        message.room = Some(Arc::new(room));
+        Ok(message)
     }
 }
 

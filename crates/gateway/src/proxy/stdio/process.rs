@@ -6,25 +6,22 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use mcp_login::core::Secret;
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::environment::{Environment, inherited};
+use super::hub::{Hub, Line};
+use super::log::Log;
 use super::message::Message;
-use super::session::Session;
-use super::{Launch, Limits, line};
+use super::{Launch, Limits, line, memory};
 
-/// The longest line that the log gets of a process, in bytes.
-const MAX_LOG_LINE: usize = 4 * 1024;
 /// How long what an ended process has said before is still read, and how long a killed one is waited for.
 const REST: Duration = Duration::from_millis(500);
 
 /// Starts the program.
-pub(super) fn start(launch: &Launch, environment: &Environment) -> io::Result<Child> {
+pub(super) fn start(launch: &Launch, environment: &Environment, limits: Limits) -> io::Result<Child> {
     let mut command = Command::new(&launch.program);
     command
         .args(&launch.args)
@@ -45,14 +42,21 @@ pub(super) fn start(launch: &Launch, environment: &Environment) -> io::Result<Ch
     for (name, value) in &environment.variables {
         command.env(name, value.expose_secret());
     }
-    command.spawn()
+    let child = command.spawn()?;
+    if let Some((id, max)) = child.id().zip(limits.memory)
+        && let Err(error) = memory::bound(id, max)
+    {
+        signal(Some(id), Signal::Kill);
+        return Err(io::Error::new(error.kind(), format!("max_memory cannot be set: {error}")));
+    }
+    Ok(child)
 }
 
-/// Serves the session until one side ends; then the process and everything that it has started is gone.
+/// Serves its clients until one side ends; then the process and everything that it has started is gone.
 pub(super) async fn run(
     mut child: Child,
-    session: Arc<Session>,
-    lines: mpsc::Receiver<Bytes>,
+    hub: Arc<Hub>,
+    lines: mpsc::Receiver<Line>,
     limits: Limits,
     log: Log,
 ) {
@@ -60,7 +64,7 @@ pub(super) async fn run(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let said = tokio::spawn(log.clone().read(stderr));
     let reason = {
-        let mut read = pin!(read(stdout, &session, limits.line));
+        let mut read = pin!(read(stdout, &hub, limits.line));
         tokio::select! {
             reason = &mut read => reason,
             reason = write(stdin, lines, limits.write) => reason,
@@ -69,30 +73,30 @@ pub(super) async fn run(
                 let _ = timeout(REST, read).await;
                 status.map_or_else(|error| error.to_string(), |status| status.to_string())
             }
-            () = session.unused(limits.idle) => "not needed any more".to_owned(),
-            () = session.end.cancelled() => "the session or the gateway ends".to_owned(),
+            () = hub.unused(limits.idle) => "not needed any more".to_owned(),
+            () = hub.end.cancelled() => "its session or the gateway ends".to_owned(),
         }
     };
     log.ended(&reason);
-    session.close();
+    hub.close();
     end(&mut child, id, limits.goodbye).await;
     // What a process says at its end is often why it has ended.
     let mut said = said;
     if timeout(REST, &mut said).await.is_err() {
         said.abort();
     }
-    session.gone.cancel();
+    hub.gone.cancel();
 }
 
 /// Reads what the process says, to its end.
-async fn read(stdout: Option<ChildStdout>, session: &Session, max: usize) -> String {
+async fn read(stdout: Option<ChildStdout>, hub: &Hub, max: usize) -> String {
     let Some(stdout) = stdout else { return "no standard output".to_owned() };
     let mut stdout = BufReader::new(stdout);
     loop {
         match line::next(&mut stdout, max, false).await {
             Ok(Some(line)) if line.is_cut => return format!("a line of more than {max} bytes"),
-            Ok(Some(line)) => match Message::parse(&line.text) {
-                Ok(message) => session.deliver(message).await,
+            Ok(Some(line)) => match Message::parse(&line.text.into()) {
+                Ok(message) => hub.deliver(message).await,
                 Err(reason) => tracing::debug!(reason, "a line of a stdio server is left out"),
             },
             Ok(None) => return "its output has ended".to_owned(),
@@ -102,11 +106,11 @@ async fn read(stdout: Option<ChildStdout>, session: &Session, max: usize) -> Str
 }
 
 /// Writes what the client says. One that does not read is ended.
-async fn write(stdin: Option<ChildStdin>, mut lines: mpsc::Receiver<Bytes>, limit: Duration) -> String {
+async fn write(stdin: Option<ChildStdin>, mut lines: mpsc::Receiver<Line>, limit: Duration) -> String {
     let Some(mut stdin) = stdin else { return "no standard input".to_owned() };
     while let Some(line) = lines.recv().await {
         let written = timeout(limit, async {
-            stdin.write_all(&line).await?;
+            stdin.write_all(&line.text).await?;
             stdin.write_all(b"\n").await?;
             stdin.flush().await
         });
@@ -152,30 +156,3 @@ fn signal(id: Option<u32>, signal: Signal) {
 
 #[cfg(not(unix))]
 fn signal(_: Option<u32>, _: Signal) {}
-
-/// What the log gets of one process.
-#[derive(Clone)]
-pub(super) struct Log {
-    pub(super) mcp: Arc<str>,
-    pub(super) user: Option<String>,
-    pub(super) token: Option<Secret>,
-}
-
-impl Log {
-    fn ended(&self, reason: &str) {
-        tracing::info!(mcp = &*self.mcp, user = self.user, reason, "a stdio server ends");
-    }
-
-    /// Its standard error, a line each; without its user's token, should it be in there.
-    async fn read(self, stderr: Option<ChildStderr>) {
-        let Some(stderr) = stderr else { return };
-        let mut stderr = BufReader::new(stderr);
-        while let Ok(Some(line)) = line::next(&mut stderr, MAX_LOG_LINE, true).await {
-            let mut said = String::from_utf8_lossy(&line.text).into_owned();
-            if let Some(token) = self.token.as_ref().map(Secret::expose_secret).filter(|t| !t.is_empty()) {
-                said = said.replace(token, "[token]");
-            }
-            tracing::info!(mcp = &*self.mcp, user = self.user, said, "a stdio server says");
-        }
-    }
-}

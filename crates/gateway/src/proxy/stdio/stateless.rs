@@ -1,0 +1,217 @@
+//! Requests of MCP 2026-07-28 and later: each says for itself what `initialize` said before, and belongs to no session.
+//!
+//! What they mean is between client and program: nothing is translated. Only what HTTP adds to them is judged here.
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::answer::json;
+use super::json::{members, members_of};
+use super::message::{Kind, Message};
+
+/// The first revision without sessions. They are dates, so the later ones are the greater.
+const FIRST: &str = "2026-07-28";
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// MCP 2026-07-28, "Error Codes".
+const HEADER_MISMATCH: i64 = -32020;
+const UNSUPPORTED_VERSION: i64 = -32022;
+const METHOD_NOT_FOUND: i64 = -32601;
+
+/// Whether the headers say that this request belongs to no session.
+pub(super) fn is_said_by(headers: &HeaderMap) -> bool {
+    let version = headers.get(VERSION).and_then(|version| version.to_str().ok()).unwrap_or_default();
+    let is_date = version.len() == FIRST.len()
+        && version
+            .bytes()
+            .zip(FIRST.bytes())
+            .all(|(b, date)| b == date || (b.is_ascii_digit() && date != b'-'));
+    is_date && version >= FIRST
+}
+
+/// Whether the headers say what the body says; the error is what they do not (MCP 2026-07-28, Streamable HTTP, "Server
+/// Validation"). What stands before a gateway may go by the one, and a program goes by the other.
+pub(super) fn check_headers(headers: &HeaderMap, message: &Message) -> Result<(), &'static str> {
+    const UNCLEAR: &str = "the body has a member twice";
+    let revision = message.revision().map_err(|_| UNCLEAR)?;
+    if !is_said_by(headers) && revision.is_none() {
+        return Ok(());
+    }
+    let (method, is_request) = match &message.kind {
+        Kind::Request { method, .. } => (Some(method), true),
+        Kind::Notification { method, .. } => (Some(method), false),
+        Kind::Response { .. } => (None, false),
+    };
+    let version = one(headers, &VERSION)?;
+    // What headers a notification has is not said.
+    if version != revision.as_deref() && (is_request || revision.is_some()) {
+        return Err("MCP-Protocol-Version is not the io.modelcontextprotocol/protocolVersion of the body");
+    }
+    let said = one(headers, &METHOD)?;
+    if said != method.map(String::as_str) && (is_request || said.is_some()) {
+        return Err("Mcp-Method is not the method of the body");
+    }
+    let member = match method.map_or("", String::as_str) {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        _ => None,
+    };
+    let name = member.map(|member| message.param(member)).transpose().map_err(|_| UNCLEAR)?.flatten();
+    let said = one(headers, &NAME)?.map(decoded).transpose()?;
+    if said == name { Ok(()) } else { Err("Mcp-Name is not the name or the URI of the body") }
+}
+
+/// A header that is there once, if at all.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, &'static str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    if values.next().is_some() {
+        return Err("MCP-Protocol-Version, Mcp-Method or Mcp-Name is there twice");
+    }
+    value.map(|value| value.to_str().map_err(|_| "a header holds other characters than ASCII")).transpose()
+}
+
+/// MCP 2026-07-28, Streamable HTTP, "Value Encoding".
+fn decoded(value: &str) -> Result<String, &'static str> {
+    let Some(base64) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Ok(value.to_owned());
+    };
+    let bytes = STANDARD.decode(base64).map_err(|_| "Mcp-Name is not in Base64")?;
+    String::from_utf8(bytes).map_err(|_| "Mcp-Name is not in UTF-8")
+}
+
+/// The refusal of what [`check_headers`] has found.
+pub(super) fn mismatch(message: &Message, reason: &str) -> Response {
+    let error = format!(r#"{{"code":{HEADER_MISMATCH},"message":"Header mismatch: {reason}"}}"#);
+    with_status(json(of_error(message, &error)), StatusCode::BAD_REQUEST)
+}
+
+/// The answer to a request that this error is.
+pub(super) fn of_error(message: &Message, error: &str) -> Bytes {
+    let id = match &message.kind {
+        Kind::Request { id, .. } => message.at(id.at.clone()),
+        _ => "null",
+    };
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#).into()
+}
+
+/// The status that goes with an error of the program's (MCP 2026-07-28, Streamable HTTP, "Protocol Version Header").
+pub(super) fn status(code: Option<i64>) -> StatusCode {
+    match code {
+        Some(METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
+        Some(UNSUPPORTED_VERSION..=HEADER_MISMATCH) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+/// The error in an answer, and its code.
+pub(super) fn error(line: &[u8]) -> Option<(&str, Option<i64>)> {
+    let [error] = members(std::str::from_utf8(line).ok()?, ["error"]).ok()?;
+    let [code] = members_of(error, ["code"]).ok()?;
+    Some((error?, code.and_then(|code| code.parse().ok())))
+}
+
+/// Whether a program that answers this to `server/discover` may know it. Others know only the revisions that begin with
+/// `initialize` (MCP 2026-07-28, stdio, "Backward Compatibility").
+pub(super) fn is_known(code: Option<i64>) -> bool {
+    code.is_some_and(|code| (-32099..=HEADER_MISMATCH).contains(&code))
+}
+
+/// Whether it certainly does not, whatever it was asked with: every program of 2026-07-28 has that method.
+pub(super) fn is_unknown(code: Option<i64>) -> bool {
+    code == Some(METHOD_NOT_FOUND)
+}
+
+pub(super) fn with_status(mut response: Response, status: StatusCode) -> Response {
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn check(headers: &[(&'static str, &str)], method: &str, params: &str) -> bool {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}}}}}"#);
+        let message = Message::parse(&body.into()).unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        check_headers(&map, &message).is_ok()
+    }
+
+    #[test]
+    fn revisions_from_2026_on_are_without_sessions() {
+        for (version, is) in [
+            ("2026-07-28", true),
+            ("2027-01-01", true),
+            ("2025-11-25", false),
+            ("2026-07-2", false),
+            ("zzzz-zz-zz", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(VERSION, version.parse().unwrap())]);
+            assert_eq!(is_said_by(&headers), is, "{version}");
+        }
+        assert!(!is_said_by(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn headers_say_what_the_body_says() {
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let version = ("mcp-protocol-version", "2026-07-28");
+        let (call, list) = (("mcp-method", "tools/call"), ("mcp-method", "tools/list"));
+        let named = format!(r#""name":"é",{meta}"#);
+        let name = ("mcp-name", "=?base64?w6k=?=");
+        assert!(check(&[version, list], "tools/list", meta));
+        assert!(check(&[version, call, name], "tools/call", &named));
+        assert!(check(
+            &[version, call, ("mcp-name", "a b")],
+            "tools/call",
+            &format!(r#""name":"a b",{meta}"#)
+        ));
+        assert!(check(
+            &[version, ("mcp-method", "resources/read"), ("mcp-name", "file:///a")],
+            "resources/read",
+            &format!(r#""name":"x","uri":"file:///a",{meta}"#)
+        ));
+        assert!(check(&[], "tools/list", ""), "nothing of it is asked of the revisions before");
+
+        for (headers, method, params) in [
+            (&[version, list][..], "tools/list", ""),
+            (&[list], "tools/list", meta),
+            (&[("mcp-protocol-version", "2027-01-01"), list], "tools/list", meta),
+            (&[version], "tools/list", meta),
+            (&[version, list], "tools/call", &named),
+            (&[version, list, list], "tools/list", meta),
+            (&[version, list, name], "tools/list", meta),
+            (&[version, call], "tools/call", &named),
+            (&[version, call, ("mcp-name", "e")], "tools/call", &named),
+            (&[version, call, ("mcp-name", "=?base64?w6k?=")], "tools/call", &named),
+            (&[version, call, ("mcp-name", "=?base64?/w==?=")], "tools/call", &named),
+            (&[version, call, name, name], "tools/call", &named),
+        ] {
+            assert!(!check(headers, method, params), "{headers:?} {params}");
+        }
+    }
+
+    #[test]
+    fn errors_have_a_status() {
+        let line = br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"x"}}"#;
+        let (text, code) = error(line).unwrap();
+        assert_eq!((text, status(code)), (r#"{"code":-32601,"message":"x"}"#, StatusCode::NOT_FOUND));
+        assert_eq!(status(Some(-32022)), StatusCode::BAD_REQUEST);
+        assert_eq!(status(Some(-32602)), StatusCode::OK);
+        assert_eq!(
+            [-32022, -32601, -32602].map(|code| (is_known(Some(code)), is_unknown(Some(code)))),
+            [(true, false), (false, true), (false, false)]
+        );
+        assert!(error(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).is_none());
+    }
+}
