@@ -91,15 +91,24 @@ const subject = async (w, login) => String((await request('GET', `${w.github.url
 test('every configuration of the page is one that the gateway takes', async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'mcp-login-docs-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  const all = [...text.matchAll(/^```toml mcp-login\.toml\n(.*?)^```$/gms)].map(([, content]) => content);
-  assert.equal(all.length, text.match(/^```toml/gm).length, 'all of them are whole files');
-  assert.ok(all.length >= 5);
+  const written = (kind) => [...text.matchAll(new RegExp(`^\`\`\`toml ${kind}\\n(.*?)^\`\`\`$`, 'gms'))].map(([, content]) => content);
+  const top = 'public_url = "https://mcp.example.com"\n[upstream]\nprovider = "github"\nclient_id = "x"\nclient_secret = "s"\n[[mcp]]\n';
+  // Of a part the rest is as short as can be.
+  const needed = (part) => (/^path /m.test(part) ? '' : 'path = "/mcp"\n');
+  const all = [
+    ...written('mcp-login\\.toml'),
+    ...written('in \\[\\[mcp\\]\\]').map((part) => top + needed(part) + part),
+    ...written('after').map((part) => `${top}path = "/mcp"\nbackend = "http://127.0.0.1:3000/mcp"\n${part}`),
+  ];
+  assert.equal(all.length, text.match(/^```toml/gm).length, 'none is left out');
+  assert.ok(all.length >= 10);
   for (const content of all) {
     const file = path.join(folder, 'mcp-login.toml');
     await writeFile(file, content);
-    const check = start(BIN, ['config', 'check', '--config', file], { cwd: folder, env: { GITHUB_CLIENT_SECRET: 's' } });
+    const check = start(BIN, ['config', 'check', '--config', file], { cwd: folder, env: { GITHUB_CLIENT_SECRET: 's', GOOGLE_CLIENT_SECRET: 's' } });
     const { code } = await within(10_000, 'config check', check.exited);
-    assert.equal(code, 0, check.output.stdout + check.output.stderr);
+    assert.equal(code, 0, content + check.output.stdout + check.output.stderr);
+    assert.doesNotMatch(check.output.stdout + check.output.stderr, /warning/i, content);
     assert.match(check.output.stdout, /^ok: https:\/\/mcp\.example\.com/);
   }
 });
