@@ -2,7 +2,9 @@
 
 import os
 
+import anyio
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 
 server = MCPServer("who")
 
@@ -10,6 +12,15 @@ server = MCPServer("who")
 @server.tool(name="Wer bin ich, Zoë?")
 def who() -> str:
     return f"{os.environ['WHO']} {os.getpid()}"
+
+
+@server.tool()
+async def wait(file: str, context: Context) -> str:
+    """Says that it waits, and is done once there is such a file."""
+    await context.report_progress(1)
+    while not await anyio.Path(file).exists():
+        await anyio.sleep(0.02)
+    return "done"
 
 
 server.run()

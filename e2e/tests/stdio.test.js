@@ -1,7 +1,8 @@
 // A stdio server from npm, used by two people at once: each has a process of their own, and a folder that the other does
 // not see. And one from PyPI that speaks MCP 2026-07-28, too, which has no sessions.
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -154,3 +155,49 @@ describe('a stdio server from npm', () => {
     assert.deepEqual(await servers(w.folder), []);
   });
 });
+
+describe('a connection that breaks in the middle of a call', () => {
+  const w = use(() => together(async (add) => {
+    const port = await freePort();
+    const between = await add(startBetween(port));
+    const url = `http://127.0.0.1:${between.port}`;
+    const upstream = await add(startUpstream({ callback: `${url}/callback` }));
+    const resources = [{ path: '/mcp', command: [PYTHON, MODERN], env: { WHO: '{user.sub}' } }];
+    await add(startGateway({ port, publicUrl: url, upstream: upstream.settings, resources, name: 'stdio_breaks' }));
+    const folder = await mkdtemp(path.join(tmpdir(), 'mcp-login-stdio-'));
+    await add({ stop: () => rm(folder, { recursive: true, force: true }) });
+    return { between, folder, mcpUrl: `${url}/mcp` };
+  }));
+
+  test('costs a client of 2025-11-25 nothing: it comes back for the answer', async () => {
+    const person = new Person({ user: 'ada' });
+    const redirectUri = 'http://127.0.0.1:47850/callback';
+    const host = new Sdk1Client({ mcpUrl: w.mcpUrl, redirectUri, visit: (url, until) => person.visit(url, until) });
+    await host.connect();
+    const file = path.join(w.folder, 'done');
+    let answer;
+    await new Promise((resolve, reject) => {
+      answer = host.client.callTool({ name: 'wait', arguments: { file } }, undefined, { onprogress: resolve });
+      answer.catch(reject);
+    });
+    w.between.cut();
+    await writeFile(file, '');
+    assert.equal((await answer).content[0].text, 'done');
+    await host.close();
+  });
+});
+
+/** What stands between client and gateway, and can cut all connections. */
+async function startBetween(to) {
+  const open = new Set();
+  const server = createServer((client) => {
+    const gateway = connect(to, '127.0.0.1');
+    for (const [one, other] of [[client, gateway], [gateway, client]]) {
+      open.add(one);
+      one.on('error', () => {}).on('close', () => { open.delete(one); other.destroy(); }).pipe(other);
+    }
+  });
+  const cut = () => { for (const socket of open) socket.destroy(); };
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  return { port: server.address().port, cut, stop: () => new Promise((resolve) => { server.close(resolve); cut(); }) };
+}

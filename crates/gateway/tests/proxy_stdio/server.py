@@ -159,6 +159,12 @@ if os.environ.get("MODERN"):
         return {"supportedVersions": ["2026-07-28"], "pid": os.getpid()}
 
 
+if os.environ.get("ODD"):
+
+    def server_discover(_):
+        raise ValueError("before initialize")
+
+
 if os.environ.get("DIES"):
     server_discover = die
 

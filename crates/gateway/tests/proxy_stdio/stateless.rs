@@ -5,7 +5,7 @@ use mcp_login_gateway::proxy::Sharing;
 use serde_json::{Value, json};
 
 use super::proxy_setup::caller_named;
-use super::setup::{Client, Events, Server, Setup, json as body};
+use super::setup::{Client, Events, Server, Setup, gone, json as body};
 
 fn modern(env: &[(&str, &str)]) -> Server {
     Setup { sharing: Sharing::User, ..Setup::with_env(env) }.start()
@@ -111,16 +111,32 @@ async fn headers_that_say_something_else_are_refused() {
 
 #[tokio::test]
 async fn a_program_of_earlier_revisions_says_so_itself_and_once() {
-    let server = modern(&[]);
-    let (mut ann, bob) = (person(&server, "ann"), person(&server, "bob"));
-    for client in [&ann, &bob] {
+    let mut setup = Setup { sharing: Sharing::User, ..Setup::with_env(&[]) };
+    setup.limits.starts = 2;
+    let server = setup.start();
+    let (mut ann, mut bob) = (person(&server, "ann"), person(&server, "bob"));
+    for client in [&ann, &bob, &bob] {
         let answer = client.modern(json!("d"), "server/discover", json!({})).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
         let answer = body(answer).await;
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("d"), &json!(-32601)));
     }
-    // The client goes on as it did before.
+    // The client goes on as it did before. The first has had a process for its question, the other has not.
     ann.initialize().await;
+    bob.initialize().await;
+    bob.hello = json!({ "protocolVersion": "2025-06-18" });
+    bob.initialize().await;
+    server.proxy.end().await;
+
+    // Another error may be one of the question's. Its process goes all the same.
+    let server = modern(&[("ODD", "1")]);
+    let ann = person(&server, "ann");
+    let call = ann.with_header("mcp-name", "x").modern(json!(1), "tools/call", json!({ "name": "x" })).await;
+    let pid = body(call).await["result"]["pid"].clone();
+    let answer = ann.modern(json!("d"), "server/discover", json!({})).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(body(answer).await["error"]["code"], -32000);
+    gone(&pid).await;
     server.proxy.end().await;
 
     // One that ends at it is none of 2026-07-28 either.
