@@ -17,7 +17,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 pub use glob::{Glob, InvalidGlob};
-pub use headers::{HeaderMismatch, Repeated};
+pub use headers::{HeaderMismatch, Repeated, Said, is_stateless, name_parameter};
 pub use tool_scopes::ToolScopes;
 
 /// The longest body that is classified, in bytes; a longer one is protected.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Message, Sent};
 
-/// The first revision that asks for the headers.
+/// The first revision that asks for the headers, and has no sessions.
 const FIRST_REVISION: &str = "2026-07-28";
 
 const METHOD: &str = "Mcp-Method";
@@ -27,6 +27,19 @@ pub struct Repeated<'a> {
     pub name: Option<&'a [u8]>,
     /// `MCP-Protocol-Version`: the revision.
     pub version: Option<&'a [u8]>,
+}
+
+/// What a body says of what the headers repeat, for whoever has read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Whether it has an id.
+    pub is_request: bool,
+    /// The parameter of [`name_parameter`]; `None` also where it is not known.
+    pub name: Option<&'a str>,
+    /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
+    pub version: Option<&'a str>,
 }
 
 /// Which header is the matter, by its name; what it holds is not shown.
@@ -62,47 +75,53 @@ impl<'a> Repeated<'a> {
     /// That the headers do not contradict the body, and that none is missing which the revision asks for. Where the body
     /// is not one plain message nothing can be missing.
     pub fn check(&self, body: &[u8]) -> Result<(), HeaderMismatch> {
-        let name = self.name.map(decoded).transpose()?;
+        self.name.map(decoded).transpose()?;
         let Some(sent) = Sent::all(body) else { return Ok(()) };
         let [Sent::Message(message)] = *sent else {
             // Of a batch, or of an answer, no header can speak.
             let speaks = self.method.map(|_| METHOD).or(self.name.map(|_| NAME));
             return speaks.map_or(Ok(()), |header| Err(HeaderMismatch::Differs(header)));
         };
-        self.check_version(&message)?;
-        if self.method.is_some_and(|method| method != message.method.as_bytes()) {
+        self.check_said(&message.said())
+    }
+
+    /// The same for a message that somebody else has read.
+    pub fn check_said(&self, said: &Said<'_>) -> Result<(), HeaderMismatch> {
+        let name = self.name.map(decoded).transpose()?;
+        self.check_version(said)?;
+        if self.method.is_some_and(|method| method != said.method.as_bytes()) {
             return Err(HeaderMismatch::Differs(METHOD));
         }
-        if let (Some(held), Some(named)) = (&name, message.named())
+        if let (Some(held), Some(named)) = (&name, said.name)
             && **held != *named.as_bytes()
         {
             return Err(HeaderMismatch::Differs(NAME));
         }
         // Of notifications nothing is asked, and whoever sends `initialize` speaks an older revision first.
-        if !self.is_of_revision(&message) || !message.has_id || message.method == "initialize" {
+        if !self.is_of_revision(said) || !said.is_request || said.method == "initialize" {
             return Ok(());
         }
         if self.method.is_none() {
             return Err(HeaderMismatch::Missing(METHOD));
         }
-        let asks = matches!(message.method, "tools/call" | "prompts/get" | "resources/read");
-        if asks && self.name.is_none() && message.named().is_some() {
+        let asks = matches!(said.method, "tools/call" | "prompts/get" | "resources/read");
+        if asks && self.name.is_none() && said.name.is_some() {
             return Err(HeaderMismatch::Missing(NAME));
         }
         Ok(())
     }
 
-    fn check_version(&self, message: &Message<'_>) -> Result<(), HeaderMismatch> {
-        match (self.version, message.params.version) {
+    fn check_version(&self, said: &Said<'_>) -> Result<(), HeaderMismatch> {
+        match (self.version, said.version) {
             (Some(held), Some(said)) if held != said.as_bytes() => Err(HeaderMismatch::Differs(VERSION)),
-            (None, Some(said)) if is_late(said.as_bytes()) => Err(HeaderMismatch::Missing(VERSION)),
+            (None, Some(said)) if is_stateless(said.as_bytes()) => Err(HeaderMismatch::Missing(VERSION)),
             _ => Ok(()),
         }
     }
 
     /// Whether the request is of a revision that asks for the headers.
-    fn is_of_revision(&self, message: &Message<'_>) -> bool {
-        self.version.or(message.params.version.map(str::as_bytes)).is_some_and(is_late)
+    fn is_of_revision(&self, said: &Said<'_>) -> bool {
+        self.version.or(said.version.map(str::as_bytes)).is_some_and(is_stateless)
     }
 }
 
@@ -116,14 +135,29 @@ impl Message<'_> {
         mcp_method.is_none_or(|method| method == self.method.as_bytes()) && mcp_name.is_none_or(same)
     }
 
-    /// What `Mcp-Name` repeats: of a task as the extension has it (SEP-2663), of subscriptions as some clients do.
+    fn said(&self) -> Said<'_> {
+        let Self { method, has_id: is_request, .. } = *self;
+        Said { method, is_request, name: self.named(), version: self.params.version }
+    }
+
     fn named(&self) -> Option<&str> {
-        match self.method {
-            "tools/call" | "prompts/get" => self.params.name,
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => self.params.uri,
-            "tasks/get" | "tasks/update" | "tasks/cancel" => self.params.task_id,
-            _ => None,
+        match name_parameter(self.method)? {
+            "name" => self.params.name,
+            "uri" => self.params.uri,
+            _ => self.params.task_id,
         }
+    }
+}
+
+/// Which parameter of a method `Mcp-Name` repeats: of a task as the extension has it (SEP-2663), of subscriptions as some
+/// clients do.
+#[must_use]
+pub fn name_parameter(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Some("uri"),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
+        _ => None,
     }
 }
 
@@ -140,8 +174,10 @@ fn decoded(held: &[u8]) -> Result<Cow<'_, [u8]>, HeaderMismatch> {
     }
 }
 
-/// Revisions are dates; of what is none nothing is known.
-fn is_late(version: &[u8]) -> bool {
+/// Whether a revision is one that asks for the headers, and has no sessions. Revisions are dates; of what is none nothing
+/// is known.
+#[must_use]
+pub fn is_stateless(version: &[u8]) -> bool {
     let is_date = version.iter().enumerate().all(|(at, byte)| match at {
         4 | 7 => *byte == b'-',
         _ => byte.is_ascii_digit(),

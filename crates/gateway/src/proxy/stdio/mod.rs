@@ -119,7 +119,7 @@ impl Stdio {
         let begins = matches!(&message.kind, Kind::Request { method, .. } if method == "initialize");
         let Some(session) = session.filter(|_| !begins) else {
             if let Err(reason) = stateless::check_headers(&request.headers, &message) {
-                return Ok(stateless::mismatch(&message, reason));
+                return Ok(stateless::mismatch(&message, &reason));
             }
             if !begins {
                 return Err(ProxyError::BadMessage("an Mcp-Session-Id is needed: initialize first").into());
@@ -181,7 +181,7 @@ impl Stdio {
     async fn post_stateless(&self, request: &Parts, body: Body) -> Result<Response, Failure> {
         let message = self.message(request, body).await?;
         if let Err(reason) = stateless::check_headers(&request.headers, &message) {
-            return Ok(stateless::mismatch(&message, reason));
+            return Ok(stateless::mismatch(&message, &reason));
         }
         let method = match &message.kind {
             Kind::Request { method, .. } if method != "initialize" => method.as_str(),

@@ -3,90 +3,56 @@
 //! What they mean is between client and program: nothing is translated. Only what HTTP adds to them is judged here.
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use mcp_login::core::mcp::{HeaderMismatch, Repeated, Said, is_stateless, name_parameter};
 
 use super::answer::json;
 use super::json::{members, members_of};
 use super::message::{Kind, Message};
 
-/// The first revision without sessions. They are dates, so the later ones are the greater.
-const FIRST: &str = "2026-07-28";
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const VERSION: &str = "MCP-Protocol-Version";
+const NAME: &str = "Mcp-Name";
 /// MCP 2026-07-28, "Error Codes".
-const HEADER_MISMATCH: i64 = -32020;
+const HEADER_MISMATCH: i64 = HeaderMismatch::CODE;
 const UNSUPPORTED_VERSION: i64 = -32022;
 const METHOD_NOT_FOUND: i64 = -32601;
 
 /// Whether the headers say that this request belongs to no session.
 pub(super) fn is_said_by(headers: &HeaderMap) -> bool {
-    let version = headers.get(VERSION).and_then(|version| version.to_str().ok()).unwrap_or_default();
-    let is_date = version.len() == FIRST.len()
-        && version
-            .bytes()
-            .zip(FIRST.bytes())
-            .all(|(b, date)| b == date || (b.is_ascii_digit() && date != b'-'));
-    is_date && version >= FIRST
+    headers.get(VERSION).is_some_and(|version| is_stateless(version.as_bytes()))
 }
 
 /// Whether the headers say what the body says; the error is what they do not (MCP 2026-07-28, Streamable HTTP, "Server
-/// Validation"). What stands before a gateway may go by the one, and a program goes by the other.
-pub(super) fn check_headers(headers: &HeaderMap, message: &Message) -> Result<(), &'static str> {
-    const UNCLEAR: &str = "the body has a member twice";
-    let revision = message.revision().map_err(|_| UNCLEAR)?;
-    if !is_said_by(headers) && revision.is_none() {
-        return Ok(());
-    }
+/// Validation"). What stands before a gateway may go by the one, and a program goes by the other, which is all that it gets.
+pub(super) fn check_headers(headers: &HeaderMap, message: &Message) -> Result<(), String> {
+    let repeated = Repeated::of(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes).collect());
+    let repeated = repeated.map_err(|mismatch| mismatch.to_string())?;
     let (method, is_request) = match &message.kind {
-        Kind::Request { method, .. } => (Some(method), true),
-        Kind::Notification { method, .. } => (Some(method), false),
-        Kind::Response { .. } => (None, false),
+        Kind::Request { method, .. } => (method, true),
+        Kind::Notification { method, .. } => (method, false),
+        // Of an answer no header speaks.
+        Kind::Response { .. } if repeated.method.is_none() && repeated.name.is_none() => return Ok(()),
+        Kind::Response { .. } => return Err(HeaderMismatch::Differs(NAME).to_string()),
     };
-    let version = one(headers, &VERSION)?;
-    // What headers a notification has is not said.
-    if version != revision.as_deref() && (is_request || revision.is_some()) {
-        return Err("MCP-Protocol-Version is not the io.modelcontextprotocol/protocolVersion of the body");
+    let unclear = |_| "Header mismatch: the body has a member twice".to_owned();
+    let version = message.revision().map_err(unclear)?;
+    let name = name_parameter(method).map(|name| message.param(name)).transpose().map_err(unclear)?.flatten();
+    let said = Said { method, is_request, name: name.as_deref(), version: version.as_deref() };
+    repeated.check_said(&said).map_err(|mismatch| mismatch.to_string())?;
+    // All of the body is known here, so what it does not say cannot be said.
+    if repeated.name.is_some() && name.is_none() {
+        return Err(HeaderMismatch::Differs(NAME).to_string());
     }
-    let said = one(headers, &METHOD)?;
-    if said != method.map(String::as_str) && (is_request || said.is_some()) {
-        return Err("Mcp-Method is not the method of the body");
+    if is_request && version.is_none() && is_said_by(headers) {
+        return Err(HeaderMismatch::Differs(VERSION).to_string());
     }
-    let member = match method.map_or("", String::as_str) {
-        "tools/call" | "prompts/get" => Some("name"),
-        "resources/read" => Some("uri"),
-        _ => None,
-    };
-    let name = member.map(|member| message.param(member)).transpose().map_err(|_| UNCLEAR)?.flatten();
-    let said = one(headers, &NAME)?.map(decoded).transpose()?;
-    if said == name { Ok(()) } else { Err("Mcp-Name is not the name or the URI of the body") }
-}
-
-/// A header that is there once, if at all.
-fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, &'static str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next();
-    if values.next().is_some() {
-        return Err("MCP-Protocol-Version, Mcp-Method or Mcp-Name is there twice");
-    }
-    value.map(|value| value.to_str().map_err(|_| "a header holds other characters than ASCII")).transpose()
-}
-
-/// MCP 2026-07-28, Streamable HTTP, "Value Encoding".
-fn decoded(value: &str) -> Result<String, &'static str> {
-    let Some(base64) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
-        return Ok(value.to_owned());
-    };
-    let bytes = STANDARD.decode(base64).map_err(|_| "Mcp-Name is not in Base64")?;
-    String::from_utf8(bytes).map_err(|_| "Mcp-Name is not in UTF-8")
+    Ok(())
 }
 
 /// The refusal of what [`check_headers`] has found.
 pub(super) fn mismatch(message: &Message, reason: &str) -> Response {
-    let error = format!(r#"{{"code":{HEADER_MISMATCH},"message":"Header mismatch: {reason}"}}"#);
+    let error = format!(r#"{{"code":{HEADER_MISMATCH},"message":"{reason}"}}"#);
     with_status(json(of_error(message, &error)), StatusCode::BAD_REQUEST)
 }
 
@@ -134,6 +100,8 @@ pub(super) fn with_status(mut response: Response, status: StatusCode) -> Respons
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn check(headers: &[(&'static str, &str)], method: &str, params: &str) -> bool {
@@ -156,7 +124,10 @@ mod tests {
             ("zzzz-zz-zz", false),
             ("", false),
         ] {
-            let headers = HeaderMap::from_iter([(VERSION, version.parse().unwrap())]);
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("mcp-protocol-version"),
+                version.parse().unwrap(),
+            )]);
             assert_eq!(is_said_by(&headers), is, "{version}");
         }
         assert!(!is_said_by(&HeaderMap::new()));
