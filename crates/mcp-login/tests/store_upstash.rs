@@ -253,7 +253,7 @@ async fn an_address_where_nobody_answers_is_given_up_in_time() {
     let begun = Instant::now();
     unavailable(backend.ping().await);
     // Three attempts and the pauses between them.
-    assert!(begun.elapsed() < Duration::from_millis(4_000), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
 }
 
 #[tokio::test]
