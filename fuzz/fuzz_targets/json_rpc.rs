@@ -34,6 +34,8 @@ fuzz_target!(|body: &[u8]| {
     for held in [&b"about"[..], b"=?base64?YWJvdXQ=?="] {
         assert_eq!(message.agrees_with(None, Some(held)), name == Some("about"));
     }
+    // Others would have to be encoded.
+    let name = name.filter(|name| name.bytes().all(|b| matches!(b, b' '..=b'~')) && !name.starts_with("=?"));
     let headers = Repeated { method: Some(method.as_bytes()), name: name.map(str::as_bytes), version: None };
     assert!(Repeated { method: Some(b"tools/delete"), ..headers }.check(body).is_err());
     let checked = headers.check(body);
