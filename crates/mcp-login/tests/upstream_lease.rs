@@ -214,10 +214,13 @@ async fn a_refused_token_that_cannot_be_renewed_is_asked_about() {
     assert_eq!(asked(), at_login + 1, "and is not asked for each refusal");
 
     server.clock.advance(A_WHILE);
-    server.upstream.set(Fault::UserinfoStatus(500));
-    let unknown = told(&after).await;
-    assert!(unknown.contains("cannot be reached"), "{unknown}");
-    server.upstream.clear();
+    // Also one that hides behind a page.
+    for status in [500, 200] {
+        server.upstream.set(Fault::UserinfoStatus(status));
+        let unknown = told(&after).await;
+        assert!(unknown.contains("cannot be reached"), "{unknown}");
+        server.upstream.clear();
+    }
     assert_eq!(told("/mcp").await, token, "an outage ends nothing");
 
     server.upstream.revoke_everything();

@@ -7,15 +7,43 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::error::UpstreamError;
+use super::facebook;
 use super::http::{ANSWER_LIMIT, Answer, send, send_accepting};
 use super::identity::{address, point, stable};
 use super::metadata::check_url;
-use super::provider::{List, Method};
+use super::provider::{List, Method, Provider};
 use super::quirk::Quirk;
 use super::service::Upstream;
 
 /// The most entries of a list that are read.
 const MAX_ENTRIES: usize = 500;
+
+/// What services call a token that is no good (RFC 6750 §3.1, and Slack's names).
+const DEAD_TOKEN: [&str; 6] =
+    ["invalid_token", "invalid_auth", "not_authed", "account_inactive", "token_expired", "token_revoked"];
+
+impl Provider {
+    /// What the userinfo endpoint's answer says of the token that it was asked with; `None` for nothing.
+    fn says_of_token(&self, answer: &Answer) -> Option<bool> {
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Some(false);
+        }
+        let object = answer.object().unwrap_or_default();
+        if let Some(error) = object.get("error").filter(|error| !error.is_null()) {
+            let is_dead = if self.has(Quirk::Facebook) {
+                facebook::refusal(error).ends_grant()
+            } else {
+                error.as_str().is_some_and(|error| DEAD_TOKEN.contains(&error))
+            };
+            return is_dead.then_some(false);
+        }
+        let person = match &self.userinfo_pointer {
+            Some(pointer) => point(&object, pointer).is_some_and(Value::is_object),
+            None => !object.is_empty() && object.get("ok") != Some(&Value::Bool(false)),
+        };
+        (answer.status.is_success() && person).then_some(true)
+    }
+}
 
 impl Upstream {
     /// The userinfo endpoint's object (OIDC Core 1.0 §5.3).
@@ -45,7 +73,7 @@ impl Upstream {
     /// cannot be asked, and says no.
     ///
     /// # Errors
-    /// When it did not say.
+    /// When it did not say: an outage may have any form, also that of an answer.
     pub(crate) async fn confirms(
         &self,
         access_token: &Secret,
@@ -53,18 +81,8 @@ impl Upstream {
     ) -> Result<bool, UpstreamError> {
         let Some(endpoint) = self.metadata(now).await?.userinfo_endpoint else { return Ok(false) };
         let answer = self.ask_userinfo(endpoint, access_token).await?;
-        let says_who = || {
-            let object = answer.object().filter(|object| object.get("ok") != Some(&Value::Bool(false)));
-            let pointer = self.provider.userinfo_pointer.as_deref();
-            object.is_some_and(|object| pointer.is_none_or(|pointer| point(&object, pointer).is_some()))
-        };
-        match answer.status {
-            status if status.is_success() => Ok(says_who()),
-            StatusCode::UNAUTHORIZED => Ok(false),
-            // OAuthException 190.
-            StatusCode::BAD_REQUEST if self.provider.has(Quirk::Facebook) => Ok(false),
-            _ => Err(UpstreamError::unavailable("it did not say whether an access token is good")),
-        }
+        let said = self.provider.says_of_token(&answer);
+        said.ok_or_else(|| UpstreamError::unavailable("it did not say whether an access token is good"))
     }
 
     async fn ask_userinfo(&self, endpoint: Url, access_token: &Secret) -> Result<Answer, UpstreamError> {
@@ -163,5 +181,41 @@ impl Upstream {
             parts.map(|parts| Value::from(parts.join("/")))
         };
         Ok(entries.iter().take(MAX_ENTRIES).filter_map(name).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::upstream::preset;
+
+    fn said(provider: &str, status: u16, body: &str) -> Option<bool> {
+        let answer = Answer::of(StatusCode::from_u16(status).unwrap(), body.as_bytes().to_vec());
+        preset(provider).unwrap().says_of_token(&answer)
+    }
+
+    #[test]
+    fn only_a_clear_word_is_one() {
+        for (provider, status, body, wanted) in [
+            ("github", 200, r#"{"id":1,"login":"ada"}"#, Some(true)),
+            ("github", 401, "", Some(false)),
+            ("github", 403, r#"{"message":"API rate limit exceeded"}"#, None),
+            ("github", 400, r#"{"error":"invalid_token"}"#, Some(false)),
+            ("github", 400, r#"{"error":"invalid_request"}"#, None),
+            // An outage behind a page.
+            ("github", 200, "<h1>We will be back</h1>", None),
+            ("github", 200, "{}", None),
+            ("slack", 200, r#"{"ok":true,"user_id":"U1"}"#, Some(true)),
+            ("slack", 200, r#"{"ok":false,"error":"token_revoked"}"#, Some(false)),
+            ("slack", 200, r#"{"ok":false,"error":"internal_error"}"#, None),
+            ("slack", 200, r#"{"ok":false}"#, None),
+            ("linear", 200, r#"{"data":{"viewer":{"id":"1"}}}"#, Some(true)),
+            ("linear", 200, r#"{"errors":[{"message":"down"}],"data":null}"#, None),
+            ("facebook", 400, r#"{"error":{"code":190,"message":"x"}}"#, Some(false)),
+            ("facebook", 400, r#"{"error":{"code":2,"message":"x"}}"#, None),
+        ] {
+            assert_eq!(said(provider, status, body), wanted, "{provider} {status} {body}");
+        }
     }
 }
