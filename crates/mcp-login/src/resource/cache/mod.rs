@@ -189,11 +189,11 @@ impl GrantCache {
     }
 
     fn forget(&self, number: u128) {
-        self.changes.next(number);
-        if let Some(entries) = &self.entries {
-            entries.remove(&number);
-        }
-        self.changes.tell(number);
+        self.changes.change(number, || {
+            if let Some(entries) = &self.entries {
+                entries.remove(&number);
+            }
+        });
     }
 }
 
@@ -205,11 +205,11 @@ impl Watcher for GrantCache {
     }
 
     fn all_changed(&self) {
-        self.changes.next_of_all();
-        if let Some(entries) = &self.entries {
-            entries.clear();
-        }
-        self.changes.tell_all();
+        self.changes.change_all(|| {
+            if let Some(entries) = &self.entries {
+                entries.clear();
+            }
+        });
     }
 
     fn confirmed(&self, at: Instant) {
