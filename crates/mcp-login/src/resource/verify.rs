@@ -103,7 +103,7 @@ impl Verifier {
         }
         let (hash, key) = (admitted.hash, admitted.key);
         let asked = Asked { hash, key, resource, realm: self.upstream.realm(), now };
-        self.grants.judge(&admitted.grant, |active| asked.of(active).map(drop)).await
+        self.grants.judge_again(&admitted.grant, |active| asked.of(active).map(drop)).await
     }
 }
 

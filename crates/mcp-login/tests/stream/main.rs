@@ -22,7 +22,8 @@ use world::{Next, World};
 const EVENTS: &str = "text/event-stream";
 /// Shorter than the pace at which tokens are judged in any case. The time is tokio's, and stands still meanwhile.
 const AT_ONCE: Duration = Duration::from_secs(1);
-const SOON: Duration = Duration::from_secs(10);
+/// The longest that a token is not judged for.
+const SOON: Duration = Duration::from_secs(12);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]
@@ -164,7 +165,7 @@ async fn where_nothing_is_told_the_store_is_asked_every_few_seconds() {
     let before = remote.reads();
     assert_eq!(stream.next(HOUR / 2).await, Next::Nothing);
     let reads = remote.reads() - before;
-    assert!((175..=181).contains(&reads), "{reads} reads in half an hour");
+    assert!((149..=226).contains(&reads), "{reads} reads in half an hour");
     world.revoke(&tokens.refresh).await;
     assert_eq!(stream.next(SOON).await, Next::End);
 }
