@@ -5,6 +5,11 @@
 //! what is not told and for clocks that are set. While the store is away nobody is logged out: nothing ends a stream then
 //! but the end of its token, and of all the streams one asks each second whether it is back.
 //!
+//! A token that *expires* says nothing against its bearer, who gets the next one as soon as it is told to. What listens (a
+//! GET, `subscriptions/listen`) is opened again then, and nothing is lost. The answer to a call is lost, perhaps after the
+//! call took effect, if it is broken off. So it may go on for [`LAST_ANSWER`], and its login is judged meanwhile, not its
+//! token. A token that is *revoked*, or a login that ends, breaks it off at once.
+//!
 //! What a stream costs while nothing happens: half a kilobyte, a timer, and a look into memory about every ten seconds.
 //! Where changes are not told (Upstash; Redis while the connection that tells of them is down; any store without a cache)
 //! each look reads the store, which makes 300 to 450 reads an hour for a stream, and fewer where calls of the same login
@@ -19,7 +24,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
@@ -32,6 +37,32 @@ use super::verify::{Admitted, VerifyError};
 const PACE: Duration = Duration::from_secs(8);
 const SPREAD: Duration = Duration::from_secs(4);
 
+/// How long a call that is under way when its token expires may go on to be answered.
+const LAST_ANSWER: Duration = Duration::from_secs(5 * 60);
+
+/// MCP 2026-07-28, Streamable HTTP, "Request Metadata".
+const MCP_METHOD: &str = "mcp-method";
+
+/// How an answer ends with its token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    /// Whether it ends as what is not whole.
+    breaks_off: bool,
+    /// How long it may go on when the token has expired.
+    grace: Duration,
+}
+
+impl Ending {
+    /// That of a GET ends as if it were over: clients open another one, and read in the challenge what is the matter. Any
+    /// other breaks off, so that nobody takes it for whole.
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let breaks_off = request.method() != Method::GET;
+        let subscribes = |value: &HeaderValue| value == "subscriptions/listen";
+        let listens = !breaks_off || request.headers().get_all(MCP_METHOD).iter().any(subscribes);
+        Self { breaks_off, grace: if listens { Duration::ZERO } else { LAST_ANSWER } }
+    }
+}
+
 /// Whether these are the headers of a stream of events (HTML, "Server-sent events").
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let of = |value: &HeaderValue| {
@@ -41,21 +72,20 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().any(of)
 }
 
-/// The answer, which ends when its token would be let in no longer. That of a GET ends as if it were over: clients open
-/// another one, and read in the challenge what is the matter. Any other breaks off, so that nobody takes it for whole.
+/// The answer, which ends when its token would be let in no longer.
 pub(super) fn end_with_token(
     response: Response,
-    method: &Method,
+    ending: Ending,
     protection: Arc<Protection>,
     admitted: Admitted,
 ) -> Response {
-    let breaks_off = method != Method::GET;
-    let ended: Ended = Box::pin(until_refused(protection, admitted));
+    let Ending { breaks_off, grace } = ending;
+    let ended: Ended = Box::pin(until_refused(protection, admitted, grace));
     response.map(|body| Body::new(Watched { body, ended: Some(ended), breaks_off }))
 }
 
-/// Ready when the token would be let in no longer.
-async fn until_refused(protection: Arc<Protection>, admitted: Admitted) {
+/// Ready when the token would be let in no longer, but for its expiry that long ago.
+async fn until_refused(protection: Arc<Protection>, admitted: Admitted, grace: Duration) {
     let verifier = &protection.verifier;
     let (grants, clock) = (&verifier.grants, &verifier.clock);
     let pace = PACE + GrantCache::share(&admitted.grant, SPREAD);
@@ -63,7 +93,7 @@ async fn until_refused(protection: Arc<Protection>, admitted: Admitted) {
     let mut told = pin!(grants.told(&admitted.grant));
     loop {
         if grants.generation(&admitted.grant) == known {
-            let left = admitted.expires_at.until(clock.now());
+            let left = admitted.left(grace, clock.now());
             // Told or not, it is judged.
             let _ = tokio::time::timeout(left.min(pace), told.as_mut()).await;
         }
@@ -71,7 +101,7 @@ async fn until_refused(protection: Arc<Protection>, admitted: Admitted) {
         told.set(grants.told(&admitted.grant));
         known = grants.generation(&admitted.grant);
         // On the heap for this moment only: there are many streams, and most of them wait.
-        match Box::pin(verifier.verify_again(&admitted, &protection.resource)).await {
+        match Box::pin(verifier.verify_again(&admitted, &protection.resource, grace)).await {
             Ok(()) => {}
             Err(VerifyError::Invalid(reason)) => {
                 tracing::info!(resource = protection.resource, reason, "a stream was ended with its token");
