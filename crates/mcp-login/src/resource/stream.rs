@@ -31,6 +31,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::cache::GrantCache;
 use super::protection::Protection;
 use super::verify::{Admitted, VerifyError};
+use crate::store::records::GrantId;
 
 /// A token is judged again after 8 to 12 seconds, whatever is told: each grant has its own pace, so that streams which were
 /// all woken at once do not ask at once ever after.
@@ -84,11 +85,15 @@ pub(super) fn end_with_token(
     response.map(|body| Body::new(Watched { body, ended: Some(ended), breaks_off }))
 }
 
+fn pace(grant: &GrantId) -> Duration {
+    PACE + GrantCache::share(grant, SPREAD)
+}
+
 /// Ready when the token would be let in no longer, but for its expiry that long ago.
 async fn until_refused(protection: Arc<Protection>, admitted: Admitted, grace: Duration) {
     let verifier = &protection.verifier;
     let (grants, clock) = (&verifier.grants, &verifier.clock);
-    let pace = PACE + GrantCache::share(&admitted.grant, SPREAD);
+    let pace = pace(&admitted.grant);
     let mut known = admitted.known;
     let mut told = pin!(grants.told(&admitted.grant));
     loop {
@@ -170,3 +175,17 @@ impl fmt::Display for TokenEnded {
 }
 
 impl Error for TokenEnded {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_grant_has_a_pace_of_its_own() {
+        let pace = |id: u32| pace(&GrantId::parse(&format!("{id:032x}")).unwrap());
+        assert_eq!(pace(0), Duration::from_secs(8));
+        assert_eq!(pace(3_999), Duration::from_millis(11_999));
+        assert_eq!(pace(4_001), Duration::from_millis(8_001));
+    }
+}

@@ -60,14 +60,3 @@ async fn what_is_remembered_passes_again_in_an_outage() {
     setting.clock.advance(Duration::from_secs(60));
     assert!(matches!(setting.present_again(&id).await, Err(Outcome::Away)));
 }
-
-#[test]
-fn each_grant_has_its_own_share_of_a_time() {
-    let share = |low: u32| {
-        let id = GrantId::parse(&format!("{:024}{low:08x}", 0)).unwrap();
-        GrantCache::share(&id, 4 * SECOND)
-    };
-    assert_eq!(share(0), Duration::ZERO);
-    assert_eq!(share(3_999), Duration::from_millis(3_999));
-    assert_eq!(share(4_001), Duration::from_millis(1));
-}
