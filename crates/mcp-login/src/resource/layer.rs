@@ -22,7 +22,7 @@ use super::caller::Caller;
 use super::challenge::{Scheme, unavailable};
 use super::protection::Protection;
 use super::session::SessionError;
-use super::stream::{end_with_token, is_event_stream};
+use super::stream::{Ending, end_with_token, is_event_stream};
 use super::tools_list::decorate;
 use crate::telemetry::log_failure;
 
@@ -109,7 +109,7 @@ where
                 Ok(listing) => listing,
                 Err(refusal) => return Ok(settle(request, refusal).await),
             };
-            let method = request.method().clone();
+            let ending = Ending::of(&request);
             let mut response = inner.call(request).await?.into_response();
             if let Some(listing) = listing {
                 let protection = Arc::clone(&protection);
@@ -122,7 +122,7 @@ where
             };
             Ok(match admitted {
                 Some(admitted) if is_event_stream(response.headers()) => {
-                    end_with_token(response, &method, protection, admitted)
+                    end_with_token(response, ending, protection, admitted)
                 }
                 _ => response,
             })

@@ -3,12 +3,17 @@
 //! A token is verified when a request comes. An answer may go on for hours after that, so it is judged again, by the same
 //! rules: when the store tells of a change of its grant, when it ends by itself, and every few seconds in any case, for
 //! what is not told and for clocks that are set. While the store is away nobody is logged out: nothing ends a stream then
-//! but the end of its token.
+//! but the end of its token, and of all the streams one asks each second whether it is back.
 //!
-//! What a stream costs while nothing happens: half a kilobyte, a timer, and a look into memory every ten seconds. Where
-//! changes are not told (Upstash; Redis while the connection that tells of them is down; any store without a cache) each
-//! look reads the store, which makes 360 reads an hour for a stream, and fewer where calls of the same login read it
-//! anyway.
+//! A token that *expires* says nothing against its bearer, who gets the next one as soon as it is told to. What listens (a
+//! GET, `subscriptions/listen`) is opened again then, and nothing is lost. The answer to a call is lost, perhaps after the
+//! call took effect, if it is broken off. So it may go on for [`LAST_ANSWER`], and its login is judged meanwhile, not its
+//! token. A token that is *revoked*, or a login that ends, breaks it off at once.
+//!
+//! What a stream costs while nothing happens: half a kilobyte, a timer, and a look into memory about every ten seconds.
+//! Where changes are not told (Upstash; Redis while the connection that tells of them is down; any store without a cache)
+//! each look reads the store, which makes 300 to 450 reads an hour for a stream, and fewer where calls of the same login
+//! read it anyway.
 
 use std::error::Error;
 use std::fmt;
@@ -19,15 +24,45 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::cache::GrantCache;
 use super::protection::Protection;
 use super::verify::{Admitted, VerifyError};
+use crate::store::records::GrantId;
 
-/// A token is judged again after this long, whatever is told.
-const PACE: Duration = Duration::from_secs(10);
+/// A token is judged again after 8 to 12 seconds, whatever is told: each grant has its own pace, so that streams which were
+/// all woken at once do not ask at once ever after.
+const PACE: Duration = Duration::from_secs(8);
+const SPREAD: Duration = Duration::from_secs(4);
+
+/// How long a call that is under way when its token expires may go on to be answered.
+const LAST_ANSWER: Duration = Duration::from_secs(5 * 60);
+
+/// MCP 2026-07-28, Streamable HTTP, "Request Metadata".
+const MCP_METHOD: &str = "mcp-method";
+
+/// How an answer ends with its token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    /// Whether it ends as what is not whole.
+    breaks_off: bool,
+    /// How long it may go on when the token has expired.
+    grace: Duration,
+}
+
+impl Ending {
+    /// That of a GET ends as if it were over: clients open another one, and read in the challenge what is the matter. Any
+    /// other breaks off, so that nobody takes it for whole.
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let breaks_off = request.method() != Method::GET;
+        let subscribes = |value: &HeaderValue| value == "subscriptions/listen";
+        let listens = !breaks_off || request.headers().get_all(MCP_METHOD).iter().any(subscribes);
+        Self { breaks_off, grace: if listens { Duration::ZERO } else { LAST_ANSWER } }
+    }
+}
 
 /// Whether these are the headers of a stream of events (HTML, "Server-sent events").
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -38,36 +73,40 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().any(of)
 }
 
-/// The answer, which ends when its token would be let in no longer. That of a GET ends as if it were over: clients open
-/// another one, and read in the challenge what is the matter. Any other breaks off, so that nobody takes it for whole.
+/// The answer, which ends when its token would be let in no longer.
 pub(super) fn end_with_token(
     response: Response,
-    method: &Method,
+    ending: Ending,
     protection: Arc<Protection>,
     admitted: Admitted,
 ) -> Response {
-    let breaks_off = method != Method::GET;
-    let ended: Ended = Box::pin(until_refused(protection, admitted));
+    let Ending { breaks_off, grace } = ending;
+    let ended: Ended = Box::pin(until_refused(protection, admitted, grace));
     response.map(|body| Body::new(Watched { body, ended: Some(ended), breaks_off }))
 }
 
-/// Ready when the token would be let in no longer.
-async fn until_refused(protection: Arc<Protection>, admitted: Admitted) {
+fn pace(grant: &GrantId) -> Duration {
+    PACE + GrantCache::share(grant, SPREAD)
+}
+
+/// Ready when the token would be let in no longer, but for its expiry that long ago.
+async fn until_refused(protection: Arc<Protection>, admitted: Admitted, grace: Duration) {
     let verifier = &protection.verifier;
     let (grants, clock) = (&verifier.grants, &verifier.clock);
+    let pace = pace(&admitted.grant);
     let mut known = admitted.known;
     let mut told = pin!(grants.told(&admitted.grant));
     loop {
         if grants.generation(&admitted.grant) == known {
-            let left = admitted.expires_at.until(clock.now());
+            let left = admitted.left(grace, clock.now());
             // Told or not, it is judged.
-            let _ = tokio::time::timeout(left.min(PACE), told.as_mut()).await;
+            let _ = tokio::time::timeout(left.min(pace), told.as_mut()).await;
         }
         // Before it is judged: what is told meanwhile is a reason to judge it once more.
         told.set(grants.told(&admitted.grant));
         known = grants.generation(&admitted.grant);
         // On the heap for this moment only: there are many streams, and most of them wait.
-        match Box::pin(verifier.verify_again(&admitted, &protection.resource)).await {
+        match Box::pin(verifier.verify_again(&admitted, &protection.resource, grace)).await {
             Ok(()) => {}
             Err(VerifyError::Invalid(reason)) => {
                 tracing::info!(resource = protection.resource, reason, "a stream was ended with its token");
@@ -136,3 +175,17 @@ impl fmt::Display for TokenEnded {
 }
 
 impl Error for TokenEnded {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_grant_has_a_pace_of_its_own() {
+        let pace = |id: u32| pace(&GrantId::parse(&format!("{id:032x}")).unwrap());
+        assert_eq!(pace(0), Duration::from_secs(8));
+        assert_eq!(pace(3_999), Duration::from_millis(11_999));
+        assert_eq!(pace(4_001), Duration::from_millis(8_001));
+    }
+}

@@ -1,6 +1,7 @@
 //! From an access token to a [`Caller`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mcp_login_core::Timestamp;
 use mcp_login_core::dpop::{DpopError, JwkThumbprint};
@@ -83,27 +84,44 @@ impl Verifier {
         let judge = |active: Option<&Active>| {
             let (active, access) = asked.of(active)?;
             let (identity, key) = identity(&token, active, access)?;
-            Ok::<_, VerifyError>((identity, key, access.expires_at))
+            Ok::<_, VerifyError>((identity, key, (access.expires_at, active.expires_at())))
         };
-        let (identity, data_key, expires_at) = self.grants.judge(token.grant(), judge).await?;
+        let (identity, data_key, (expires_at, login_expires_at)) =
+            self.grants.judge(token.grant(), judge).await?;
         if let Some(proof) = proof {
             proof.use_up(&self.store, now).await?;
         }
         let tokens = UpstreamTokens::new(Arc::clone(self), token.grant().clone(), data_key);
-        let admitted = Admitted { grant: token.grant().clone(), hash, key, expires_at, known };
+        let grant = token.grant().clone();
+        let admitted = Admitted { grant, hash, key, expires_at, login_expires_at, known };
         Ok((Caller::new(identity, Arc::new(tokens)), admitted))
     }
 
-    /// Whether a token that was let in would be let in now, by the same rules. Its key was proved then.
-    pub(super) async fn verify_again(&self, admitted: &Admitted, resource: &str) -> Result<(), VerifyError> {
+    /// Whether a token that was let in would be let in now, by the same rules. Its key was proved then. When it has expired,
+    /// and no longer ago than the grace, its login is judged instead: the token itself is dropped from it with the next
+    /// write, and nobody knows then that it was ever there.
+    pub(super) async fn verify_again(
+        &self,
+        admitted: &Admitted,
+        resource: &str,
+        grace: Duration,
+    ) -> Result<(), VerifyError> {
         let now = self.clock.now();
         // That it ends by itself is known without asking anybody, also in an outage.
-        if admitted.expires_at.has_passed(now) {
+        if admitted.expires_at.plus(grace).has_passed(now) {
             return Err(VerifyError::Invalid("expired"));
         }
         let (hash, key) = (admitted.hash, admitted.key);
         let asked = Asked { hash, key, resource, realm: self.upstream.realm(), now };
-        self.grants.judge(&admitted.grant, |active| asked.of(active).map(drop)).await
+        let has_expired = admitted.expires_at.has_passed(now);
+        // A login without a refresh token is gone when its token has expired: nobody has ended it.
+        let login_has_expired = has_expired && admitted.login_expires_at.has_passed(now);
+        let judge = |active: Option<&Active>| match active {
+            None if login_has_expired => Ok(()),
+            _ if has_expired => asked.login_of(active).map(drop),
+            _ => asked.of(active).map(drop),
+        };
+        self.grants.judge_again(&admitted.grant, judge).await
     }
 }
 
@@ -113,9 +131,20 @@ pub(super) struct Admitted {
     pub(super) grant: GrantId,
     hash: SecretHash,
     key: Option<JwkThumbprint>,
-    pub(super) expires_at: Timestamp,
+    expires_at: Timestamp,
+    /// When the last token of its login did, as it was then.
+    login_expires_at: Timestamp,
     /// What the judgement knew of changes.
     pub(super) known: Generation,
+}
+
+impl Admitted {
+    /// How long until time alone changes what it is good for.
+    pub(super) fn left(&self, grace: Duration, now: Timestamp) -> Duration {
+        let expires_at = self.expires_at;
+        let next = if expires_at.has_passed(now) { expires_at.plus(grace) } else { expires_at };
+        next.until(now)
+    }
 }
 
 /// A token, and what it is to be good for.
@@ -133,10 +162,16 @@ impl Asked<'_> {
     /// The token, if it is one of this grant's and good for all that. Each time anew, whatever is in memory: the time, the
     /// key and what is asked for differ from call to call.
     fn of<'a>(&self, active: Option<&'a Active>) -> Result<(&'a Active, &'a AccessToken), VerifyError> {
-        let active = active.ok_or(VerifyError::Invalid("its login has ended, or is not finished"))?;
+        let active = active.ok_or(NO_LOGIN)?;
         let access = active.access_token(self.hash, self.now);
         let access = access.ok_or(VerifyError::Invalid("expired, revoked or made up"))?;
         check_binding(access, self.key)?;
+        Ok((self.login_of(Some(active))?, access))
+    }
+
+    /// The same of the login alone.
+    fn login_of<'a>(&self, active: Option<&'a Active>) -> Result<&'a Active, VerifyError> {
+        let active = active.ok_or(NO_LOGIN)?;
         let login = &active.login;
         if login.resource != self.resource {
             return Err(VerifyError::Invalid("it is for another server"));
@@ -144,9 +179,11 @@ impl Asked<'_> {
         if !login.is_of(self.realm) {
             return Err(VerifyError::Invalid("its person signed in to another service than the server's"));
         }
-        Ok((active, access))
+        Ok(active)
     }
 }
+
+const NO_LOGIN: VerifyError = VerifyError::Invalid("its login has ended, or is not finished");
 
 /// Who it is, and the key to what is sealed in the login.
 fn identity(

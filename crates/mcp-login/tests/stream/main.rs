@@ -11,19 +11,24 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::Method;
 use mcp_login::Store;
-use mcp_login::settings::VerificationCache;
+use mcp_login::core::Secret;
+use mcp_login::settings::{StaticClient, VerificationCache};
 use mcp_login::store::watch::Coherence;
 use mcp_login_testkit::client::Tokens;
 use mcp_login_testkit::dpop::DpopKey;
 use mcp_login_testkit::server::Options;
 use remote::Remote;
+use serde_json::Value;
 use world::{Next, World};
 
 const EVENTS: &str = "text/event-stream";
 /// Shorter than the pace at which tokens are judged in any case. The time is tokio's, and stands still meanwhile.
 const AT_ONCE: Duration = Duration::from_secs(1);
-const SOON: Duration = Duration::from_secs(10);
+/// The longest that a token is not judged for.
+const SOON: Duration = Duration::from_secs(12);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How long a call may go on when its token has expired.
+const LAST_ANSWER: Duration = Duration::from_secs(5 * 60);
 
 #[tokio::test]
 async fn a_revoked_login_ends_its_streams_at_once() {
@@ -60,11 +65,13 @@ async fn a_stream_ends_with_its_own_token_and_not_with_another_of_the_login() {
     let world = World::start().await;
     let first = world.log_in().await;
     let mut of_first = world.open(Method::GET, EVENTS, &first.access).await;
+    let mut call_of_first = world.open(Method::POST, EVENTS, &first.access).await;
     let second = Tokens::read(world.client.refresh(&first.refresh, &[]).await).await;
     let mut of_second = world.open(Method::POST, EVENTS, &second.access).await;
     assert_eq!(of_first.next(HOUR / 2).await, Next::Nothing, "a refresh ends nothing");
     world.revoke(&first.access).await;
     assert_eq!(of_first.next(AT_ONCE).await, Next::End);
+    assert_eq!(call_of_first.next(AT_ONCE).await, Next::Broken);
     assert_eq!(of_second.next(HOUR / 2).await, Next::Nothing);
     of_second.send("answer");
     assert_eq!(of_second.next(AT_ONCE).await, Next::Data("answer".into()));
@@ -73,18 +80,75 @@ async fn a_stream_ends_with_its_own_token_and_not_with_another_of_the_login() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_when_its_token_does_by_the_clock() {
+async fn what_listens_ends_when_its_token_does_by_the_clock() {
     let world = World::start().await;
     let tokens = world.log_in().await;
     let mut early = world.open(Method::GET, EVENTS, &tokens.access).await;
     world.server.clock.advance(HOUR.checked_sub(SOON).unwrap());
-    let mut late = world.open(Method::POST, EVENTS, &tokens.access).await;
+    let mut late = world.subscribe(&tokens.access).await;
     for stream in [&mut early, &mut late] {
         assert_eq!(stream.next(2 * HOUR).await, Next::Nothing, "tokio's time is not the clock's");
     }
     world.server.clock.advance(SOON);
     assert_eq!(early.next(SOON).await, Next::End);
     assert_eq!(late.next(SOON).await, Next::Broken);
+}
+
+#[tokio::test]
+async fn a_call_is_answered_also_when_its_token_has_expired_meanwhile() {
+    let (telling_nothing, _) = with_a_store_that_tells_nothing().await;
+    for world in [World::start().await, telling_nothing] {
+        let tokens = world.log_in().await;
+        let mut answered = world.open(Method::POST, EVENTS, &tokens.access).await;
+        let mut endless = world.open(Method::POST, EVENTS, &tokens.access).await;
+        world.server.clock.advance(HOUR);
+        assert_eq!(endless.next(HOUR).await, Next::Nothing, "only the clock ends it");
+        Tokens::read(world.client.refresh(&tokens.refresh, &[]).await).await;
+        assert_eq!(endless.next(HOUR).await, Next::Nothing, "the old token has left the login");
+        answered.send("answer");
+        assert_eq!(answered.next(AT_ONCE).await, Next::Data("answer".into()));
+        answered.finish();
+        assert_eq!(answered.next(AT_ONCE).await, Next::End);
+        world.server.clock.advance(LAST_ANSWER.checked_sub(SOON).unwrap());
+        assert_eq!(endless.next(HOUR).await, Next::Nothing);
+        world.server.clock.advance(SOON);
+        assert_eq!(endless.next(SOON).await, Next::Broken, "it is given no more time");
+    }
+}
+
+#[tokio::test]
+async fn a_call_breaks_off_when_its_login_ends_after_its_token() {
+    let world = World::start().await;
+    let tokens = world.log_in().await;
+    let mut call = world.open(Method::POST, EVENTS, &tokens.access).await;
+    world.server.clock.advance(HOUR);
+    assert_eq!(call.next(HOUR).await, Next::Nothing);
+    world.revoke(&tokens.refresh).await;
+    assert_eq!(call.next(AT_ONCE).await, Next::Broken);
+}
+
+/// Its login is gone when its token has expired.
+#[tokio::test]
+async fn a_call_of_a_client_that_acts_for_itself_is_answered_too() {
+    const SECRET: &str = "a secret of a robot that nobody can guess";
+    let robot = StaticClient::new("robot").secret(Secret::from(SECRET)).grant_types(["client_credentials"]);
+    let options = Options { static_clients: vec![robot], ..Options::usual().await };
+    let (world, _) = with_a_store_that_tells_nothing_and(options).await;
+    let form = [("grant_type", "client_credentials"), ("client_id", "robot"), ("client_secret", SECRET)];
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        let answer: Value = world.client.form("/token", &form).await.json().await.unwrap();
+        let token = answer["access_token"].as_str().unwrap().to_owned();
+        calls.push((world.open(Method::POST, EVENTS, &token).await, token));
+    }
+    let [(ended, token), (call, _)] = &mut calls[..] else { panic!("two calls") };
+    let revoked = [("token", token.as_str()), ("client_id", "robot"), ("client_secret", SECRET)];
+    assert_eq!(world.client.form("/revoke", &revoked).await.status(), 200);
+    assert_eq!(ended.next(SOON).await, Next::Broken, "it has not expired");
+    world.server.clock.advance(HOUR);
+    assert_eq!(call.next(HOUR).await, Next::Nothing);
+    world.server.clock.advance(LAST_ANSWER);
+    assert_eq!(call.next(SOON).await, Next::Broken);
 }
 
 #[tokio::test]
@@ -148,10 +212,14 @@ async fn a_stream_of_a_bound_token_needs_no_second_proof() {
 
 /// Each look reads the store: nothing is told, nothing kept.
 async fn with_a_store_that_tells_nothing() -> (World, Arc<Remote>) {
+    with_a_store_that_tells_nothing_and(Options::usual().await).await
+}
+
+async fn with_a_store_that_tells_nothing_and(options: Options) -> (World, Arc<Remote>) {
     let remote = Remote::new(Coherence::None);
     let verification_cache = VerificationCache { entries: 0, ..VerificationCache::default() };
     let store = Store::new(remote.clone());
-    let world = World::with(Options { store, verification_cache, ..Options::usual().await }).await;
+    let world = World::with(Options { store, verification_cache, ..options }).await;
     (world, remote)
 }
 
@@ -164,7 +232,7 @@ async fn where_nothing_is_told_the_store_is_asked_every_few_seconds() {
     let before = remote.reads();
     assert_eq!(stream.next(HOUR / 2).await, Next::Nothing);
     let reads = remote.reads() - before;
-    assert!((175..=181).contains(&reads), "{reads} reads in half an hour");
+    assert!((149..=226).contains(&reads), "{reads} reads in half an hour");
     world.revoke(&tokens.refresh).await;
     assert_eq!(stream.next(SOON).await, Next::End);
 }
@@ -174,7 +242,8 @@ async fn an_outage_ends_no_stream_but_the_end_of_its_token_does() {
     let (world, remote) = with_a_store_that_tells_nothing().await;
     let (revoked, expired) = (world.log_in().await, world.log_in().await);
     let mut of_revoked = world.open(Method::POST, EVENTS, &revoked.access).await;
-    let mut of_expired = world.open(Method::POST, EVENTS, &expired.access).await;
+    let mut of_expired = world.open(Method::GET, EVENTS, &expired.access).await;
+    let mut call_of_expired = world.open(Method::POST, EVENTS, &expired.access).await;
     remote.is_away(true);
     world.server.clock.advance(HOUR / 2);
     for stream in [&mut of_revoked, &mut of_expired] {
@@ -187,7 +256,10 @@ async fn an_outage_ends_no_stream_but_the_end_of_its_token_does() {
     assert_eq!(of_revoked.next(SOON).await, Next::Broken, "it is asked again");
     remote.is_away(true);
     world.server.clock.advance(HOUR / 2);
-    assert_eq!(of_expired.next(SOON).await, Next::Broken, "nobody has to be asked");
+    assert_eq!(of_expired.next(SOON).await, Next::End, "nobody has to be asked");
+    assert_eq!(call_of_expired.next(HOUR).await, Next::Nothing, "nobody knows of its login");
+    world.server.clock.advance(LAST_ANSWER);
+    assert_eq!(call_of_expired.next(SOON).await, Next::Broken);
 }
 
 /// Changes are told by the test.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::BodyExt;
@@ -72,6 +72,13 @@ impl World {
 
     pub(crate) async fn open(&self, method: Method, content_type: &'static str, token: &str) -> Stream {
         self.send(request(method, token), content_type, async {}).await
+    }
+
+    /// A subscription of MCP 2026-07-28.
+    pub(crate) async fn subscribe(&self, token: &str) -> Stream {
+        let mut request = request(Method::POST, token);
+        request.headers_mut().insert("mcp-method", HeaderValue::from_static("subscriptions/listen"));
+        self.send(request, "text/event-stream", async {}).await
     }
 
     /// The answer begins when something else is over.

@@ -46,21 +46,22 @@ impl Changes {
         Generation { all: self.all.load(Ordering::SeqCst), some }
     }
 
-    /// Counts a change: whoever has read before keeps nothing.
-    pub(super) fn next(&self, number: u128) {
-        self.place(number).count.fetch_add(1, Ordering::SeqCst);
+    /// A change. It is counted, the old record leaves memory, and then whoever waits is woken. It is counted twice: whoever
+    /// has read before the first count keeps nothing, and whoever came between the two, and may have seen the old record
+    /// in memory, finds that something has changed since.
+    pub(super) fn change(&self, number: u128, forget: impl FnOnce()) {
+        let place = self.place(number);
+        place.count.fetch_add(1, Ordering::SeqCst);
+        forget();
+        place.count.fetch_add(1, Ordering::SeqCst);
+        place.told.notify_waiters();
     }
 
-    pub(super) fn next_of_all(&self) {
+    /// The same of all grants.
+    pub(super) fn change_all(&self, forget: impl FnOnce()) {
         self.all.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Wakes whoever waits for the change that was counted, when the old record has left memory.
-    pub(super) fn tell(&self, number: u128) {
-        self.place(number).told.notify_waiters();
-    }
-
-    pub(super) fn tell_all(&self) {
+        forget();
+        self.all.fetch_add(1, Ordering::SeqCst);
         for place in &self.places {
             place.told.notify_waiters();
         }
@@ -69,5 +70,50 @@ impl Changes {
     /// Ready when a change of this grant, or of one in the same place, is told after this call.
     pub(super) fn told(&self, number: u128) -> Notified<'_> {
         self.place(number).told.notified()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    const NUMBER: u128 = 7;
+
+    /// Makes the change, and gives what is known before the record is forgotten, while it is, and when all is done.
+    fn generations(changes: &Changes, change: impl FnOnce(&Changes, &mut dyn FnMut())) -> [Generation; 3] {
+        let before = changes.of(NUMBER);
+        let mut meanwhile = None;
+        change(changes, &mut || meanwhile = Some(changes.of(NUMBER)));
+        [before, meanwhile.unwrap_or(before), changes.of(NUMBER)]
+    }
+
+    #[test]
+    fn who_comes_while_a_record_is_forgotten_knows_nothing_of_the_change() {
+        let changes = Changes::default();
+        let of_one = generations(&changes, |changes, forget| changes.change(NUMBER, forget));
+        let of_all = generations(&changes, |changes, forget| changes.change_all(forget));
+        for [before, meanwhile, after] in [of_one, of_all] {
+            assert_ne!(before, meanwhile, "what was read before is not kept");
+            assert_ne!(meanwhile, after, "what was seen in memory is judged once more");
+        }
+    }
+
+    #[test]
+    fn who_waits_is_woken_when_the_record_is_forgotten() {
+        type Change = fn(&Changes, &mut dyn FnMut());
+        let one: Change = |changes, forget| changes.change(NUMBER, forget);
+        let all: Change = |changes, forget| changes.change_all(forget);
+        for change in [one, all] {
+            let changes = Changes::default();
+            let mut told = pin!(changes.told(NUMBER));
+            let mut context = Context::from_waker(Waker::noop());
+            let mut is_told = || told.as_mut().poll(&mut context).is_ready();
+            assert!(!is_told());
+            change(&changes, &mut || assert!(!is_told(), "not before"));
+            assert!(is_told());
+        }
     }
 }

@@ -104,16 +104,46 @@ impl GrantCache {
         judge: impl Fn(Option<&Active>) -> Result<T, E>,
     ) -> Result<T, E> {
         let known = self.known(id);
-        if let Some(known) = &known
-            && self.is_hit(known)
-            && let Ok(passed) = judge(Some(&known.active))
-        {
+        if let Some(passed) = self.hit(known.as_deref(), &judge) {
             return Ok(passed);
         }
-        let Some(known) = known.filter(|known| self.is_remembered(known)) else {
-            let read = self.read(id).await?;
-            return judge(read.as_deref().map(|known| &known.active));
-        };
+        match known.filter(|known| self.is_remembered(known)) {
+            Some(known) => self.judge_remembered(id, &known, judge).await,
+            None => judge(self.read(id).await?.as_deref().map(|known| &known.active)),
+        }
+    }
+
+    /// The same for one who was let in before. There may be thousands, and none of them is in a hurry: a store that is away
+    /// is not asked by all of them, also where nothing is remembered, so that it is not flooded when it comes back.
+    pub(super) async fn judge_again<T, E: From<StoreError>>(
+        self: &Arc<Self>,
+        id: &GrantId,
+        judge: impl Fn(Option<&Active>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let known = self.known(id);
+        if let Some(passed) = self.hit(known.as_deref(), &judge) {
+            return Ok(passed);
+        }
+        if let Some(known) = known.filter(|known| self.is_remembered(known)) {
+            return self.judge_remembered(id, &known, judge).await;
+        }
+        self.check_may_ask()?;
+        let answer = self.read(id).await;
+        self.hear(&answer);
+        judge(answer?.as_deref().map(|known| &known.active))
+    }
+
+    fn hit<T, E>(&self, known: Option<&Known>, judge: impl Fn(Option<&Active>) -> Result<T, E>) -> Option<T> {
+        let known = known.filter(|known| self.is_hit(known))?;
+        judge(Some(&known.active)).ok()
+    }
+
+    async fn judge_remembered<T, E: From<StoreError>>(
+        self: &Arc<Self>,
+        id: &GrantId,
+        known: &Known,
+        judge: impl Fn(Option<&Active>) -> Result<T, E>,
+    ) -> Result<T, E> {
         match self.read_unless_away(id).await {
             Ok(read) => judge(read.as_deref().map(|known| &known.active)),
             // It lets in, or nobody knows: a refusal could be out of date.
@@ -129,6 +159,12 @@ impl GrantCache {
     /// Ready when a change is told after this call that may be one of this grant's. Where nothing is told, never.
     pub(super) fn told(&self, id: &GrantId) -> Notified<'_> {
         self.changes.told(number(id.as_str()).unwrap_or_default())
+    }
+
+    /// A part of this time, by the grant: what is done for each of them at its own time is not done for all at once.
+    pub(super) fn share(id: &GrantId, of: Duration) -> Duration {
+        let millis = number(id.as_str()).unwrap_or_default() % of.as_millis().max(1);
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
     }
 
     fn known(&self, id: &GrantId) -> Option<Arc<Known>> {
@@ -170,9 +206,7 @@ impl GrantCache {
 
     /// Reads a grant that is also known here: neither waits for a store that is away, nor asks it all the time.
     async fn read_unless_away(self: &Arc<Self>, id: &GrantId) -> Result<Option<Arc<Known>>, StoreError> {
-        if !self.outage.may_ask() {
-            return Err(StoreError::unavailable("the store was away a moment ago"));
-        }
+        self.check_may_ask()?;
         // Whoever has waited long enough leaves it to the store's own deadline to end the call.
         let (cache, id) = (Arc::clone(self), id.clone());
         let reading = tokio::spawn(async move { cache.read(&id).await });
@@ -181,19 +215,29 @@ impl GrantCache {
             Ok(Err(_)) => Err(StoreError::unavailable("the reading of the store was broken off")),
             Err(elapsed) => Err(StoreError::unavailable(elapsed)),
         };
-        match &answer {
-            Err(StoreError::Unavailable(_)) => self.outage.begins(),
-            _ => self.outage.ends(),
-        }
+        self.hear(&answer);
         answer
     }
 
-    fn forget(&self, number: u128) {
-        self.changes.next(number);
-        if let Some(entries) = &self.entries {
-            entries.remove(&number);
+    fn check_may_ask(&self) -> Result<(), StoreError> {
+        let away = || StoreError::unavailable("the store was away a moment ago");
+        self.outage.may_ask().then_some(()).ok_or_else(away)
+    }
+
+    /// What an answer says of an outage.
+    fn hear(&self, answer: &Result<Option<Arc<Known>>, StoreError>) {
+        match answer {
+            Err(StoreError::Unavailable(_)) => self.outage.begins(),
+            _ => self.outage.ends(),
         }
-        self.changes.tell(number);
+    }
+
+    fn forget(&self, number: u128) {
+        self.changes.change(number, || {
+            if let Some(entries) = &self.entries {
+                entries.remove(&number);
+            }
+        });
     }
 }
 
@@ -205,11 +249,11 @@ impl Watcher for GrantCache {
     }
 
     fn all_changed(&self) {
-        self.changes.next_of_all();
-        if let Some(entries) = &self.entries {
-            entries.clear();
-        }
-        self.changes.tell_all();
+        self.changes.change_all(|| {
+            if let Some(entries) = &self.entries {
+                entries.clear();
+            }
+        });
     }
 
     fn confirmed(&self, at: Instant) {

@@ -1,7 +1,9 @@
 //! Whether the store was away a moment ago, so that not every request waits for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How often a store that is away is asked again, by one request.
 const PAUSE: Duration = Duration::from_secs(1);
