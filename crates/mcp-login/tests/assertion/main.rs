@@ -47,7 +47,11 @@ async fn an_assertion_says_who_calls_and_checks_with_the_published_key() {
     );
 
     let answer = node.get("/.well-known/jwks.json").await;
-    assert_eq!(answer.headers()["cache-control"], "no-cache", "a new key is asked for because it is not known");
+    assert_eq!(
+        answer.headers()["cache-control"],
+        "no-cache",
+        "a new key is asked for because it is not known"
+    );
     assert_eq!(answer.headers()["content-type"], "application/json");
     let keys = json_of(answer).await["keys"].as_array().unwrap().clone();
     assert!(assertion.checks_with(&keys));

@@ -16,7 +16,8 @@ pub(super) const KEY_SETS: &str = "jwks";
 const MAX_KEYS: usize = 256;
 
 /// What the operator reads: somebody else has written there.
-const DAMAGED: &str = "the record jwks:assertions is damaged: it is taken for an empty list, and written anew";
+const DAMAGED: &str =
+    "the record jwks:assertions is damaged: it is taken for an empty list, and written anew";
 
 /// How often a change is tried that others keep overtaking: all nodes may start at once.
 const MAX_ATTEMPTS: usize = 64;
@@ -85,7 +86,8 @@ impl Store {
                 }
                 entry => entry?,
             };
-            let listed = entry.as_ref().map_or_else(PublishedKeys::default, PublishedKeys::read).with(own, now);
+            let listed =
+                entry.as_ref().map_or_else(PublishedKeys::default, PublishedKeys::read).with(own, now);
             let (value, end) = (encode(&listed)?, listed.end(now));
             let written = match entry {
                 Some(entry) => {
