@@ -36,12 +36,13 @@ const LANGUAGES = {
 
 export const CHECKING = Object.keys(LANGUAGES);
 
-/** One of the examples. `audience` is its own URL unless told otherwise; `cooldown` is in milliseconds. */
-export async function startChecking(language, { issuer, jwksUrl, audience, cooldown }) {
+/** One of the examples. `audience` is its own URL unless told otherwise; `cooldown` and `grace` are in milliseconds. */
+export async function startChecking(language, { issuer, jwksUrl, audience, cooldown, grace }) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}/mcp`;
   const env = { ISSUER: issuer, AUDIENCE: audience ?? url, JWKS_URL: jwksUrl, PORT: String(port) };
   if (cooldown !== undefined) env.COOLDOWN = String(cooldown);
+  if (grace !== undefined) env.GRACE = String(grace);
   const [process_, clean] = await LANGUAGES[language](env);
   const stop = async () => {
     await process_.stop();
@@ -58,5 +59,5 @@ export async function startChecking(language, { issuer, jwksUrl, audience, coold
   }
   /** Straight to it, past the gateway. */
   const ask = (headers) => request('POST', url, { json: { jsonrpc: '2.0', id: 1, method: 'ping' }, headers });
-  return { url, ask, stop };
+  return { url, ask, stop, log: () => process_.output.stderr };
 }

@@ -134,7 +134,7 @@ describe('two gateways on one Redis', () => {
   test('the keys are public, and no private half is in them, in the store or in the log', async () => {
     const answer = await request('GET', `${w.issuer}/.well-known/jwks.json`, { headers: { origin: 'https://client.example' } });
     assert.equal(answer.status, 200);
-    assert.match(answer.headers['cache-control'], /^public, max-age=\d+$/);
+    assert.equal(answer.headers['cache-control'], 'no-cache');
     assert.equal(answer.headers['access-control-allow-origin'], '*');
     assert.equal(answer.json.keys.length, 2);
     for (const key of answer.json.keys) assert.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
@@ -161,9 +161,11 @@ function claims(issuer, audience) {
 
 /** The keys of somebody who plays the gateway, and how often they were asked for. */
 async function startKeys() {
-  const one = { keys: [], asked: 0 };
-  const server = http.createServer((_, res) => {
+  const one = { keys: [], asked: 0, away: false, headers: undefined };
+  const server = http.createServer((req, res) => {
     one.asked += 1;
+    one.headers = req.headers;
+    if (one.away) return res.writeHead(503).end();
     res.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: one.keys.map(({ jwk }) => jwk) }));
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -180,10 +182,10 @@ const HOUR = 3_600_000;
 
 for (const language of CHECKING) {
   describe(`the example in ${language}`, () => {
-    const start = (cooldown) => together(async (add) => {
+    const start = (cooldown, grace) => together(async (add) => {
       const keys = await add(startKeys());
       keys.keys.push(newKey('first'));
-      return { keys, example: await add(startChecking(language, { issuer: ISSUER, jwksUrl: keys.url, cooldown })) };
+      return { keys, example: await add(startChecking(language, { issuer: ISSUER, jwksUrl: keys.url, cooldown, grace })) };
     });
     const sign = (w, changes = {}, { header = {}, key = w.keys.keys[0], ...more } = {}) => (
       jws({ ...claims(ISSUER, w.example.url), ...changes }, { key, header: { typ: TYPE, ...header }, ...more }));
@@ -238,6 +240,11 @@ for (const language of CHECKING) {
         for (let n = 0; n < 20; n += 1) assert.equal(await asked(w, sign(w, {}, { key: newKey(`made-up-${n}`) })), 401);
         assert.equal(w.keys.asked, 1);
       });
+
+      test('and asks by a name of its own', () => {
+        assert.match(w.keys.headers['user-agent'], /^mcp-login-check-assertion\//);
+        assert.match(w.keys.headers.accept, /application\/json/);
+      });
     });
 
     describe('with keys that change', () => {
@@ -249,6 +256,39 @@ for (const language of CHECKING) {
         w.keys.keys = [newKey('second')];
         assert.equal(await asked(w, sign(w)), 200);
         assert.equal(await asked(w, sign(w, {}, { key: first })), 401);
+      });
+    });
+
+    describe('while the keys cannot be fetched', () => {
+      const lasting = use(() => start(0));
+      const ended = use(() => start(0, 0));
+
+      test('goes on with those that it knows', async () => {
+        assert.equal(await asked(lasting, sign(lasting)), 200);
+        lasting.keys.away = true;
+        assert.equal(await asked(lasting, sign(lasting, {}, { key: newKey('second') })), 503, 'nobody knows');
+        assert.equal(await asked(lasting, sign(lasting)), 200);
+        assert.ok(lasting.example.log().includes(lasting.keys.url), 'the operator reads which');
+        assert.match(lasting.example.log(), /503/, 'and why');
+      });
+
+      test('until their time is over, and takes them again afterwards', async () => {
+        assert.equal(await asked(ended, sign(ended)), 200);
+        ended.keys.away = true;
+        assert.equal(await asked(ended, sign(ended, {}, { key: newKey('second') })), 503);
+        assert.equal(await asked(ended, sign(ended)), 503);
+        ended.keys.away = false;
+        assert.equal(await asked(ended, sign(ended)), 200);
+      });
+    });
+
+    describe('after a fetch that failed', () => {
+      const w = use(() => start(HOUR));
+
+      test('does not ask again for a while', async () => {
+        w.keys.away = true;
+        for (let n = 0; n < 5; n += 1) assert.equal(await asked(w, sign(w)), 503);
+        assert.equal(w.keys.asked, 1);
       });
     });
 

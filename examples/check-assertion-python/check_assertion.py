@@ -8,6 +8,7 @@ The caller's claims are in `scope["mcp_login"]`. Needs `PyJWT[crypto]`.
 import asyncio
 import http.client
 import json
+import logging
 import time
 import urllib.request
 
@@ -21,6 +22,11 @@ KEPT = 300
 TIMEOUT = 5
 MAX_BYTES = 256 * 1024
 
+# Some firewalls refuse the name that Python gives itself.
+HEADERS = {"User-Agent": "mcp-login-check-assertion/1.0", "Accept": "application/jwk-set+json, application/json"}
+
+log = logging.getLogger("check_assertion")
+
 
 class NoKeys(Exception):
     """The keys cannot be had: nobody knows whether the assertion is good."""
@@ -29,38 +35,47 @@ class NoKeys(Exception):
 class Keys:
     """The keys of the gateway, fetched when there are none, when they are old, and for a key that is not among them."""
 
-    def __init__(self, url, cooldown):
+    def __init__(self, url, cooldown, grace):
         self.url = url
         self.cooldown = cooldown
+        self.grace = grace
         self.keys = {}
-        self.asked = None
+        # When they were fetched, and when that was last tried, with success or without.
+        self.fetched = self.asked = float("-inf")
         self.failed = False
         self.fetching = asyncio.Lock()
 
     async def find(self, kid):
-        if kid not in self.keys or self._age() >= KEPT:
+        if self._is_due(kid):
             async with self.fetching:
-                # Somebody else may have fetched them meanwhile; and anybody can make up a kid.
-                if self._age() >= (KEPT if kid in self.keys else self.cooldown):
+                # Somebody else may have fetched them meanwhile.
+                if self._is_due(kid):
                     await self._fetch()
-        if kid not in self.keys and self.failed:
+        if not self._knows(kid) and self.failed:
             raise NoKeys
         return self.keys.get(kid)
 
-    def _age(self):
-        return float("inf") if self.asked is None else time.monotonic() - self.asked
+    def _knows(self, kid):
+        return kid in self.keys and not (self.failed and time.monotonic() - self.fetched >= self.grace)
+
+    def _is_due(self, kid):
+        # Anybody can make up a kid.
+        return time.monotonic() - self.asked >= (KEPT if self._knows(kid) else self.cooldown)
 
     async def _fetch(self):
         try:
             self.keys = await asyncio.to_thread(self._read)
+            self.fetched = time.monotonic()
             self.failed = False
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-            # Those that are known stay.
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            # Those that are known stay for a while.
             self.failed = True
+            log.warning("the keys at %s cannot be fetched: %r", self.url, error)
         self.asked = time.monotonic()
 
     def _read(self):
-        with urllib.request.urlopen(self.url, timeout=TIMEOUT) as answer:
+        request = urllib.request.Request(self.url, headers=HEADERS)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             body = answer.read(MAX_BYTES + 1)
         if len(body) > MAX_BYTES:
             raise ValueError("too long for a key set")
@@ -74,15 +89,16 @@ class Keys:
 
 
 class CheckAssertion:
-    def __init__(self, app, *, issuer, audience, jwks_url=None, cooldown=1.0):
+    def __init__(self, app, *, issuer, audience, jwks_url=None, cooldown=1.0, grace=3600.0):
         """`issuer` is the gateway's `public_url`, byte for byte. `audience` is what the gateway calls this server:
         `backend` of its `[[mcp]]` as it is written there, or `assertion_audience`. `jwks_url` is where the keys are, if
         the gateway cannot be reached from here at its public URL. For `cooldown` seconds an unknown key is not looked for
-        again: a gateway that has just started has a new one."""
+        again: a gateway that has just started has a new one. For `grace` seconds after the last fetch known keys are
+        good while they cannot be fetched."""
         self.app = app
         self.issuer = issuer
         self.audience = audience
-        self.keys = Keys(jwks_url or f"{issuer}/.well-known/jwks.json", cooldown)
+        self.keys = Keys(jwks_url or f"{issuer}/.well-known/jwks.json", cooldown, grace)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":

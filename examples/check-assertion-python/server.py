@@ -23,6 +23,7 @@ app = CheckAssertion(
     audience=os.environ.get("AUDIENCE", f"http://127.0.0.1:{PORT}/mcp"),
     jwks_url=os.environ.get("JWKS_URL"),
     cooldown=float(os.environ.get("COOLDOWN", "1000")) / 1000,
+    grace=float(os.environ.get("GRACE", "3600000")) / 1000,
 )
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 import http from 'node:http';
 import { callerOf, checkAssertion } from './check-assertion.ts';
 
-const { ISSUER, AUDIENCE, JWKS_URL, COOLDOWN, PORT = '3000' } = process.env;
+const { ISSUER, AUDIENCE, JWKS_URL, COOLDOWN, GRACE, PORT = '3000' } = process.env;
 const check = checkAssertion({
   issuer: ISSUER ?? 'https://mcp.example.com',
   audience: AUDIENCE ?? `http://127.0.0.1:${PORT}/mcp`,
   jwksUrl: JWKS_URL,
   cooldown: COOLDOWN === undefined ? undefined : Number(COOLDOWN),
+  grace: GRACE === undefined ? undefined : Number(GRACE),
 });
 
 http.createServer((request, response) => check(request, response, () => {

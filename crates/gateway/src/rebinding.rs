@@ -90,12 +90,24 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// What [`check_host`] goes by.
+#[derive(Debug)]
+pub struct HostCheck {
+    /// The names.
+    pub hosts: Hosts,
+    /// The paths of documents that everybody may read, which are there by any name.
+    pub open: BTreeSet<String>,
+}
+
 /// A middleware: refuses requests by the name of another host. One without a name comes from no browser.
-pub async fn check_host(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+pub async fn check_host(State(check): State<Arc<HostCheck>>, request: Request, next: Next) -> Response {
+    if check.open.contains(request.uri().path()) {
+        return next.run(request).await;
+    }
     let authority = request.uri().authority().map(Authority::as_str);
     let named = request.headers().get_all(HOST).iter().map(axum::http::HeaderValue::as_bytes);
     for host in named.chain(authority.map(str::as_bytes)) {
-        if !hosts.allow(host) {
+        if !check.hosts.allow(host) {
             return refuse("allowed_hosts", "this is not the name of this server", host);
         }
     }

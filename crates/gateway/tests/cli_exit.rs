@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use mcp_login::clock::{Clock, SystemClock};
+
 fn run(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Output {
     let path = std::env::var_os("PATH").unwrap_or_default();
     Command::new(env!("CARGO_BIN_EXE_mcp-login"))
@@ -126,4 +128,19 @@ fn a_port_that_is_taken_is_1_and_the_fix_is_said() {
     let output = run(folder.path(), &["demo", "--port", &port], &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("--port"), "{}", text(&output.stderr));
+}
+
+/// Something starts it again and again: with a key of each start on it, the list would be full of them.
+#[tokio::test]
+async fn a_start_that_fails_lists_no_key() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("listen = {:?}\n", taken.local_addr().unwrap().to_string());
+    let folder = folder(&format!("{listen}{GOOD}assertion = true\n"));
+    let output = run(folder.path(), &["serve"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot listen"), "{}", text(&output.stderr));
+    let store = format!("file:{}", folder.path().join("mcp-login.db").display());
+    let store = mcp_login::Store::open(&store).await.unwrap();
+    let survey = store.survey(SystemClock.now(), |_| {}).await.unwrap();
+    assert!(!survey.kinds.contains_key("jwks"), "{:?}", survey.kinds);
 }

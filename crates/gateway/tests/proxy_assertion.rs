@@ -5,11 +5,12 @@ mod proxy_setup;
 
 use std::path::Path;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mcp_login::resource::Assertions;
+use mcp_login::resource::{Assertions, UpstreamTokenError};
 use mcp_login::{AuthServer, Resource, Store, presets};
 use mcp_login_gateway::command::serve::application;
 use mcp_login_gateway::config::{Environment, Sources};
@@ -26,11 +27,24 @@ X-Mcp_Login-Assertion: forged
 Connection: close, X-Mcp-Login-Assertion";
 
 async fn assertions(store: &str) -> Assertions {
+    auth(store).await.assertions()
+}
+
+async fn auth(store: &str) -> AuthServer {
     let auth = AuthServer::builder("https://mcp.example.com")
         .upstream(presets::github("id", "secret"))
         .store(Store::open(store).await.unwrap())
         .resource(Resource::new("/mcp"));
-    auth.build().await.unwrap().assertions()
+    auth.build().await.unwrap()
+}
+
+/// How many keys are listed.
+async fn listed(router: &Router) -> usize {
+    let request = Request::get("/.well-known/jwks.json").body(Body::empty()).unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let set: Value = serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 16).await.unwrap()).unwrap();
+    set["keys"].as_array().unwrap().len()
 }
 
 fn claims(assertion: &str) -> Value {
@@ -104,6 +118,22 @@ async fn a_user_who_cannot_be_named_has_none_either() {
     assert!(backend.is_alone().await);
 }
 
+/// The upstream's token may have to be waited for, and an assertion is good for a minute.
+#[tokio::test]
+async fn nothing_is_signed_before_the_upstream_has_answered() {
+    let (backend, auth) = (Backend::start().await, auth("memory:").await);
+    let away = caller(Err(UpstreamTokenError::Unavailable { retry_after: None }));
+    let gateway = Setup {
+        caller: Some(away),
+        assertion: Some((auth.assertions(), "urn:backend".to_owned())),
+        headers: vec![("X-Token", "{upstream.access_token}")],
+        ..Setup::to(&backend)
+    };
+    let answer = gateway.start().await.get("Connection: close").await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(listed(&auth.router()).await, 0, "a key is made for the first assertion");
+}
+
 /// Backends can know the key when the first call comes.
 #[tokio::test]
 async fn a_gateway_that_starts_lists_its_key_before_it_serves() {
@@ -118,11 +148,8 @@ async fn a_gateway_that_starts_lists_its_key_before_it_serves() {
         let sources = Sources { text: &text, folder, environment: &environment, providers: &["github"] };
         let config = sources.check().unwrap_or_else(|faults| panic!("{faults}")).config;
         let app = application(&config).await.unwrap();
-        let request = Request::get("/.well-known/jwks.json").body(Body::empty()).unwrap();
-        let answer = app.router.clone().oneshot(request).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        let set: Value =
-            serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 16).await.unwrap()).unwrap();
-        assert_eq!(set["keys"].as_array().unwrap().len(), keys, "assertion = {assertion}");
+        assert_eq!(listed(&app.router).await, 0, "a start that fails now leaves nothing");
+        app.prepare().await;
+        assert_eq!(listed(&app.router).await, keys, "assertion = {assertion}");
     }
 }

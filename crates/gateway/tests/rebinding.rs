@@ -64,6 +64,30 @@ async fn a_page_that_has_taken_our_address_gets_nothing() {
     }
 }
 
+/// A backend asks for the keys by the name of the service in its cluster, or of the computer that its container runs on.
+#[tokio::test]
+async fn the_keys_of_assertions_are_there_by_any_name() {
+    let named = [("host", "gateway.ns.svc"), ("host", "host.docker.internal:8080")];
+    let below = "http://127.0.0.1:8080/login";
+    for (lines, path) in [(HERE, ""), (&format!("public_url = {below:?}"), "/login")] {
+        let gateway = gateway(lines).await;
+        let keys = "/.well-known/jwks.json";
+        for (uri, header) in
+            ["", path].into_iter().flat_map(|at| named.map(|header| (format!("{at}{keys}"), header)))
+        {
+            assert_eq!(ask(&gateway, "GET", &uri, &[header]).await.0, StatusCode::OK, "{uri} {header:?}");
+        }
+        // That path and no other.
+        for uri in [
+            format!("{path}/mcp{keys}"),
+            format!("{keys}/x"),
+            "/.well-known/oauth-authorization-server".into(),
+        ] {
+            assert_eq!(ask(&gateway, "GET", &uri, &named[..1]).await.0, StatusCode::FORBIDDEN, "{uri}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_page_of_another_website_gets_nothing_from_this_computer() {
     let gateway = gateway(HERE).await;

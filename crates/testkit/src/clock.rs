@@ -32,6 +32,16 @@ impl MockClock {
         let moved = self.millis.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| now.checked_add(by));
         assert!(moved.is_ok(), "the clock was moved beyond the end of time");
     }
+
+    /// Sets every clone back, by whole milliseconds, as somebody does who sets the clock of a computer right.
+    ///
+    /// # Panics
+    /// When that would be before 1970.
+    pub fn set_back(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let moved = self.millis.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| now.checked_sub(by));
+        assert!(moved.is_ok(), "the clock was set back beyond the beginning of time");
+    }
 }
 
 impl Default for MockClock {
@@ -57,5 +67,7 @@ mod tests {
         let start = clock.now();
         other.advance(Duration::from_millis(1_500));
         assert_eq!(clock.now(), start.plus(Duration::from_millis(1_500)));
+        clock.set_back(Duration::from_millis(1_500));
+        assert_eq!(other.now(), start);
     }
 }

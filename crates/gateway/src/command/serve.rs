@@ -20,7 +20,7 @@ use crate::assemble::auth_server;
 use crate::cli::{ConfigArgs, Failure};
 use crate::config::valid::{Backend, CommandConfig, Config, McpConfig, Transport};
 use crate::proxy::{BackendClient, ProcessLimits, Proxy, ProxyOptions, StdioOptions};
-use crate::rebinding::{check_host, check_origin};
+use crate::rebinding::{HostCheck, check_host, check_origin};
 use crate::serve::{serve, shutdown_on_signals};
 
 /// `serve`
@@ -35,6 +35,8 @@ pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {} (listen)", config.listen))?;
+    // What fails up to here is started again and again by whoever supervises it, and leaves no key each time.
+    app.prepare().await;
     tracing::info!("listening on {} for {}", config.listen, config.public_url);
     for mcp in &config.mcp {
         tracing::info!("{}{} → {}", config.public_url, mcp.path.as_str(), mcp.backend);
@@ -54,9 +56,21 @@ pub struct Application {
     /// What it answers.
     pub router: Router,
     proxies: Vec<Proxy>,
+    /// Where a backend wants them.
+    assertions: Option<Assertions>,
 }
 
 impl Application {
+    /// Lists the key that signs assertions, where a backend wants them. Before anybody is served: then backends can know it
+    /// when the first call comes.
+    pub async fn prepare(&self) {
+        if let Some(assertions) = &self.assertions
+            && let Err(error) = assertions.prepare().await
+        {
+            tracing::warn!(%error, "calls that need an assertion are 503 until the store is back");
+        }
+    }
+
     /// Ends the streams that programs of its own only may say something on.
     pub fn end_streams(&self) {
         self.proxies.iter().for_each(Proxy::end_streams);
@@ -72,13 +86,7 @@ impl Application {
 pub async fn application(config: &Config) -> anyhow::Result<Application> {
     let auth = auth_server(config).await?;
     let client = BackendClient::new(config.limits.timeouts)?;
-    // Before anybody is served: then backends can know the key when the first call comes.
-    if config.mcp.iter().any(|mcp| mcp.assertion.is_some())
-        && let Err(error) = auth.assertions().prepare().await
-    {
-        tracing::warn!(%error, "calls that need an assertion are 503 until the store is back");
-    }
-    let hosts = from_fn_with_state(Arc::new(config.allowed_hosts.clone()), check_host);
+    let hosts = from_fn_with_state(Arc::new(check_hosts(config)), check_host);
     let origins = from_fn_with_state(Arc::new(config.allowed_origins.clone()), check_origin);
     let mut app = auth.router();
     let mut proxies = Vec::new();
@@ -91,7 +99,15 @@ pub async fn application(config: &Config) -> anyhow::Result<Application> {
     }
     // Probes ask by any name.
     let app = app.route_layer(hosts).merge(health(&auth));
-    Ok(Application { router: app.fallback(not_found), proxies })
+    let assertions = config.mcp.iter().any(|mcp| mcp.assertion.is_some()).then(|| auth.assertions());
+    Ok(Application { router: app.fallback(not_found), proxies, assertions })
+}
+
+/// By whose name what may be asked. Backends ask for the keys of assertions by any that leads here, as probes do.
+fn check_hosts(config: &Config) -> HostCheck {
+    let below = config.public_url.path().trim_end_matches('/');
+    let open = ["", below].map(|below| format!("{below}/.well-known/jwks.json"));
+    HostCheck { hosts: config.allowed_hosts.clone(), open: open.into() }
 }
 
 /// `/healthz`: this process answers. `/readyz`: so does its store.

@@ -115,9 +115,6 @@ impl Forward {
         headers::clean_request(&mut headers, &self.names);
         if let Some(caller) = caller {
             headers::set_identity(&mut headers, caller)?;
-            if let Some((assertions, audience)) = &self.assertion {
-                headers::set_assertion(&mut headers, &assertions.sign(caller, audience).await?)?;
-            }
         }
         headers::set_origin(&mut headers, peer, self.scheme, &self.host);
         headers.insert(X_REQUEST_ID, id.0.clone());
@@ -129,6 +126,10 @@ impl Forward {
             } else {
                 tracing::debug!(header = %name, "left out: a value is missing");
             }
+        }
+        // Last: its minute is for the way to the backend, and not for a refresh at the upstream.
+        if let (Some(caller), Some((assertions, audience))) = (caller, &self.assertion) {
+            headers::set_assertion(&mut headers, &assertions.sign(caller, audience).await?)?;
         }
 
         let bounds = self.client.bounds(self.max_body);

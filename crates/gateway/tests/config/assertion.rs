@@ -47,6 +47,49 @@ fn what_cannot_be_is_a_fault() {
     one_fault(&word, "mcp[0].assertion");
 }
 
+/// Two servers with these lines, before one backend.
+fn two(upstreams: &str, one: &str, other: &str) -> String {
+    let server = |path: &str, lines: &str| {
+        format!("[[mcp]]\npath = \"/{path}\"\n{BACKEND}\nassertion = true\n{lines}\n")
+    };
+    format!(
+        "public_url = \"https://mcp.example.com\"\n{upstreams}\n{}{}",
+        server("a", one),
+        server("b", other)
+    )
+}
+
+fn github(section: &str) -> String {
+    format!("[{section}]\nprovider = \"github\"\nclient_id = \"id\"\nclient_secret = \"hunter2\"\n")
+}
+
+#[test]
+fn the_people_of_two_services_have_two_audiences() {
+    let named = format!("{}{}", github("upstreams.a"), github("upstreams.b"));
+    let message =
+        one_fault(&two(&named, "upstream = \"a\"", "upstream = \"b\""), "mcp[1].assertion_audience");
+    assert!(message.contains("mcp[0]") && message.contains("its own assertion_audience"), "{message}");
+    // Also where it is said, and where one of the two has no name.
+    let said = "assertion_audience = \"urn:notes\"";
+    let mixed = format!("{}{}", github("upstream"), github("upstreams.b"));
+    one_fault(&two(&mixed, said, &format!("upstream = \"b\"\n{said}")), "mcp[1].assertion_audience");
+
+    let own = format!("upstream = \"b\"\n{said}");
+    assert_eq!(
+        audience(&two(&named, "upstream = \"a\"", &own)).as_deref(),
+        Some("http://127.0.0.1:3000/mcp")
+    );
+    // The people of one service are the same at each server.
+    assert!(check(&two(&named, "upstream = \"a\"", "upstream = \"a\"")).is_ok());
+    assert!(
+        check(&two(&github("upstream"), "", said)).is_ok()
+            && check(&two(&github("upstream"), "", "")).is_ok()
+    );
+    assert!(check(&two(&github("upstreams.a"), "", "upstream = \"a\"")).is_ok());
+    let unsigned = two(&named, "upstream = \"a\"", "upstream = \"b\"").replace("assertion = true", "");
+    assert!(check(&unsigned).is_ok());
+}
+
 /// Nobody but the gateway may write it, whatever its spelling.
 #[test]
 fn no_file_writes_the_header_itself() {

@@ -40,8 +40,9 @@ impl Known {
         Some(live.cloned().collect())
     }
 
+    /// An end that is further away than it has ever been is of a clock that has been set back since.
     fn is_fresh(&self, now: Timestamp) -> bool {
-        self.fresh_until.is_some_and(|until| !until.has_passed(now))
+        self.fresh_until.is_some_and(|until| !until.has_passed(now) && until <= now.plus(FRESH))
     }
 }
 

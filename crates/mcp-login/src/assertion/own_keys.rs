@@ -21,8 +21,9 @@ const AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const LISTED: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// How often its process says so while it signs. What is left then bridges every outage in which there are tokens that are
-/// still good: `outage_grace` is an hour at most.
-const RENEWAL: Duration = Duration::from_secs(60 * 60);
+/// still good: `outage_grace` is an hour at most. And when the list is full, what would end first gives way: so often that
+/// processes that start and fail, one after the other, push each other off it, and none that lives.
+const RENEWAL: Duration = Duration::from_secs(5 * 60);
 
 /// How long the next key is listed before it signs: libraries keep a list for 5 (`PyJWT`) or 10 (`jose`) minutes.
 const KNOWN_BEFORE: Duration = Duration::from_secs(15 * 60);

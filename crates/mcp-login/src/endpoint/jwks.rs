@@ -12,9 +12,9 @@ use super::AuthorizationServer;
 use super::answer::JsonError;
 use crate::store::records::PublishedKey;
 
-/// Short for the sake of new nodes: a node that starts has to sign with a key that nobody has seen yet. The key that
-/// follows another is listed much longer before it signs.
-const CACHE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "public, max-age=30")];
+/// For the sake of new nodes: a node that starts has to sign with a key that nobody has seen yet, so a cache in front would
+/// answer those who ask for it with a list that lacks it. The store is asked every two seconds at most all the same.
+const CACHE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-cache")];
 
 pub(crate) async fn get(State(server): State<Arc<AuthorizationServer>>) -> Result<Response, JsonError> {
     let keys: Vec<Value> = server.signer.keys().await?.iter().map(PublishedKey::jwk).collect();

@@ -34,8 +34,9 @@ impl Assertions {
     /// The assertion for this audience: what the server calls itself, most often its URL.
     ///
     /// # Errors
-    /// When no key of this process is published and the store is away: once one is, this goes on for at least an hour
-    /// without the store. And when it would be too long.
+    /// When no key of this process is published and the store is away: while it is asked for assertions, this goes on for
+    /// almost three hours without the store; a process that nobody has asked for three hours has no published key left.
+    /// And when it would be too long.
     pub async fn sign(&self, caller: &Caller, audience: &str) -> Result<Secret, AssertionError> {
         let scope = caller.scopes().to_string();
         let subject = Subject {

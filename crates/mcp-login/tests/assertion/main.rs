@@ -47,7 +47,11 @@ async fn an_assertion_says_who_calls_and_checks_with_the_published_key() {
     );
 
     let answer = node.get("/.well-known/jwks.json").await;
-    assert_eq!(answer.headers()["cache-control"], "public, max-age=30");
+    assert_eq!(
+        answer.headers()["cache-control"],
+        "no-cache",
+        "a new key is asked for because it is not known"
+    );
     assert_eq!(answer.headers()["content-type"], "application/json");
     let keys = json_of(answer).await["keys"].as_array().unwrap().clone();
     assert!(assertion.checks_with(&keys));
@@ -242,6 +246,46 @@ async fn a_list_that_was_lost_is_written_again() {
     assert!(node.kids().await.is_empty());
     let assertion = node.sign().await;
     assert!(assertion.checks_with(&node.keys().await));
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_written_anew() {
+    let (records, clock) = (Arc::new(Records::default()), MockClock::new());
+    let node = Node::start(records.store(), &clock).await;
+    records.damaged.store(true, Ordering::SeqCst);
+    assert!(node.keys().await.is_empty(), "and no error that lasts");
+    assert!(node.sign().await.checks_with(&node.keys().await));
+}
+
+/// A list of 256 keys, and one process after the other that makes one and fails.
+#[tokio::test]
+async fn processes_that_fail_push_no_living_one_off_the_list() {
+    let (records, clock) = (Arc::new(Records::default()), MockClock::new());
+    let lives = Node::start(records.store(), &clock).await;
+    let mut last = lives.sign().await;
+    for n in 0..270 {
+        clock.advance(10 * SECOND);
+        if n % 6 == 0 {
+            last = lives.sign().await;
+        }
+        Node::start(records.store(), &clock).await.prepare().await.unwrap();
+    }
+    // Whoever else reads the list: it would say so itself, if it was asked.
+    let keys = Node::start(records.store(), &clock).await.keys().await;
+    assert_eq!(keys.len(), 256);
+    assert!(last.checks_with(&keys));
+}
+
+/// The clock of a computer may be wrong for a while.
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_freeze_the_list() {
+    let (records, clock) = (Arc::new(Records::default()), MockClock::new());
+    let node = Node::start(records.store(), &clock).await;
+    clock.advance(HOUR);
+    assert!(node.keys().await.is_empty());
+    clock.set_back(HOUR);
+    let other = Node::start(records.store(), &clock).await.sign().await;
+    assert!(other.checks_with(&node.keys().await));
 }
 
 #[tokio::test]

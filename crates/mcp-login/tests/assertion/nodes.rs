@@ -29,6 +29,8 @@ pub(crate) struct Records {
     memory: MemoryBackend,
     pub(crate) away: AtomicBool,
     pub(crate) loses_answers: AtomicBool,
+    /// Whether every record has less than a head, as a stranger's may, until it is deleted.
+    pub(crate) damaged: AtomicBool,
     pub(crate) writes: AtomicUsize,
     pub(crate) reads: AtomicUsize,
 }
@@ -48,6 +50,11 @@ impl Records {
         if self.away.load(Ordering::SeqCst) { Err(StoreError::unavailable("away")) } else { Ok(()) }
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        let damaged = self.damaged.load(Ordering::SeqCst);
+        if damaged { Err(StoreError::Damaged("it is shorter than its head")) } else { Ok(()) }
+    }
+
     fn answer<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         if self.loses_answers.load(Ordering::SeqCst) { Err(StoreError::unavailable("lost")) } else { answer }
@@ -59,6 +66,7 @@ impl Backend for Records {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Entry>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.reach().await?;
+        self.check()?;
         self.memory.get(key, now).await
     }
 
@@ -70,6 +78,7 @@ impl Backend for Records {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.reach().await?;
+        self.check()?;
         self.answer(self.memory.insert(key, value, end, now).await)
     }
 
@@ -82,6 +91,7 @@ impl Backend for Records {
         now: Timestamp,
     ) -> Result<Swap, StoreError> {
         self.reach().await?;
+        self.check()?;
         self.answer(self.memory.swap(key, expected, value, end, now).await)
     }
 
@@ -90,6 +100,7 @@ impl Backend for Records {
     }
 
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<bool, StoreError> {
+        self.damaged.store(false, Ordering::SeqCst);
         self.memory.delete(key, now).await
     }
 

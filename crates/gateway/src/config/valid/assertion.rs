@@ -1,5 +1,8 @@
 //! `assertion` and `assertion_audience` at `[[mcp]]`: whether the backend gets a signed word on who is calling.
 
+use std::collections::BTreeMap;
+
+use super::McpConfig;
 use crate::config::fault::Faults;
 use crate::config::raw;
 
@@ -41,4 +44,22 @@ pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<St
         faults.push(format!("{key}.assertion_audience"), message);
     }
     valid.then(|| audience.clone())
+}
+
+/// A subject is unique at its service only, and the audience is what tells the services apart for a backend: with two
+/// services behind one audience, `42` of the one would be `42` of the other.
+pub(super) fn check_people(servers: &[McpConfig], faults: &mut Faults) {
+    let mut seen: BTreeMap<&str, (usize, Option<&str>)> = BTreeMap::new();
+    for (n, server) in servers.iter().enumerate() {
+        let Some(audience) = server.assertion.as_deref() else { continue };
+        let upstream = server.upstream.as_deref();
+        let (other, first) = *seen.entry(audience).or_insert((n, upstream));
+        if first != upstream {
+            let message = format!(
+                "is {audience:?} for mcp[{other}] as well, whose people are another service's: the backend would take two \
+                 of them for one person; give each its own assertion_audience"
+            );
+            faults.push(format!("mcp[{n}].assertion_audience"), message);
+        }
+    }
 }

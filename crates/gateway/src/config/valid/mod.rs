@@ -114,6 +114,9 @@ impl Config {
         let lifetimes = tokens::judge(raw.tokens, faults);
         let limits = limits::judge(raw.limits, faults);
         let mcp = mcp::judge(raw.mcp, faults);
+        if several {
+            assertion::check_people(mcp.as_deref().unwrap_or_default(), faults);
+        }
         for (n, server) in mcp.iter().flatten().enumerate() {
             let Backend::Urls(BackendConfig { urls, .. }) = &server.backend else { continue };
             for (at, url) in urls.iter().enumerate() {

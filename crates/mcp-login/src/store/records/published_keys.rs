@@ -4,9 +4,9 @@
 use mcp_login_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{decode, encode};
+use super::encode;
 use crate::store::Store;
-use crate::store::backend::{Key, StoreError, Swap};
+use crate::store::backend::{Entry, Key, StoreError, Swap};
 
 /// The kind of this record.
 pub(super) const KEY_SETS: &str = "jwks";
@@ -14,6 +14,10 @@ pub(super) const KEY_SETS: &str = "jwks";
 /// The most keys that are listed, of some 150 bytes each. Those that would end first give way: the keys of processes that
 /// have gone, as living ones move the ends of theirs on.
 const MAX_KEYS: usize = 256;
+
+/// What the operator reads: somebody else has written there.
+const DAMAGED: &str =
+    "the record jwks:assertions is damaged: it is taken for an empty list, and written anew";
 
 /// How often a change is tried that others keep overtaking: all nodes may start at once.
 const MAX_ATTEMPTS: usize = 64;
@@ -35,6 +39,16 @@ pub(super) struct PublishedKeys {
 }
 
 impl PublishedKeys {
+    /// What no version of this program wrote is an empty list: whose keys were on it puts them there again, and an error
+    /// would keep everybody from that.
+    fn read(entry: &Entry) -> Self {
+        serde_json::from_slice(&entry.value).unwrap_or_else(|error| {
+            // Where and of which kind the fault is, and nothing of what was read.
+            tracing::warn!(line = error.line(), column = error.column(), kind = ?error.classify(), "{DAMAGED}");
+            Self::default()
+        })
+    }
+
     /// The same with these, and without what has ended.
     fn with(mut self, own: &[PublishedKey], now: Timestamp) -> Self {
         self.keys.retain(|key| !key.until.has_passed(now) && own.iter().all(|own| own.kid != key.kid));
@@ -63,12 +77,17 @@ impl Store {
     ) -> Result<Vec<PublishedKey>, StoreError> {
         let key = key();
         for _ in 0..MAX_ATTEMPTS {
-            let entry = self.backend().get(&key, now).await?;
-            let listed: PublishedKeys = match &entry {
-                Some(entry) => decode(&entry.value, "the keys of assertions")?,
-                None => PublishedKeys::default(),
+            let entry = match self.backend().get(&key, now).await {
+                // There is no version to swap. Keys that others have put there meanwhile they put there again.
+                Err(StoreError::Damaged(why)) => {
+                    tracing::warn!(why, "{DAMAGED}");
+                    self.backend().delete(&key, now).await?;
+                    None
+                }
+                entry => entry?,
             };
-            let listed = listed.with(own, now);
+            let listed =
+                entry.as_ref().map_or_else(PublishedKeys::default, PublishedKeys::read).with(own, now);
             let (value, end) = (encode(&listed)?, listed.end(now));
             let written = match entry {
                 Some(entry) => {
@@ -86,8 +105,13 @@ impl Store {
 
     /// The keys of all nodes that have not ended.
     pub(crate) async fn published_keys(&self, now: Timestamp) -> Result<Vec<PublishedKey>, StoreError> {
-        let Some(entry) = self.backend().get(&key(), now).await? else { return Ok(Vec::new()) };
-        let mut listed: PublishedKeys = decode(&entry.value, "the keys of assertions")?;
+        let mut listed = match self.backend().get(&key(), now).await {
+            Err(StoreError::Damaged(why)) => {
+                tracing::warn!(why, "{DAMAGED}");
+                PublishedKeys::default()
+            }
+            entry => entry?.as_ref().map_or_else(PublishedKeys::default, PublishedKeys::read),
+        };
         listed.keys.retain(|key| !key.until.has_passed(now));
         Ok(listed.keys)
     }
@@ -127,6 +151,18 @@ mod tests {
         assert_eq!(written, [listed("b", 30)], "what has ended is gone");
         assert_eq!(store.published_keys(at(29)).await.unwrap(), [listed("b", 30)]);
         assert!(store.published_keys(at(30)).await.unwrap().is_empty());
+    }
+
+    /// What somebody else has put there, or a disk has spoiled, stops nobody.
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_is_an_empty_list_that_is_written_over() {
+        for value in ["", "no list", "[1]", "{\"keys\":7}", "{\"keys\":[{\"kid\":\"a\"}]}"] {
+            let store = Store::new(Arc::new(MemoryBackend::new()));
+            assert!(store.backend().insert(&key(), value.into(), at(50), at(1)).await.unwrap());
+            assert!(store.published_keys(at(2)).await.unwrap().is_empty(), "{value}");
+            assert_eq!(store.publish_keys(&[listed("a", 10)], at(3)).await.unwrap(), [listed("a", 10)]);
+            assert_eq!(store.published_keys(at(4)).await.unwrap(), [listed("a", 10)], "{value}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
