@@ -248,7 +248,7 @@ async fn an_http2_stream_that_is_not_read_is_dropped_and_the_others_go_on() {
     assert_eq!(silent.chunk().await.unwrap().unwrap(), "second");
 }
 
-/// The client takes no byte of any stream (INITIAL_WINDOW_SIZE = 0), and asks when it was told to go: until it has answered the
+/// The client takes no byte of any stream (`INITIAL_WINDOW_SIZE` = 0), and asks when it was told to go: until it has answered the
 /// server's ping, its requests are taken.
 #[tokio::test]
 async fn an_http2_stream_that_begins_after_the_goodbye_is_dropped_too() {
