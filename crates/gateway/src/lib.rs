@@ -8,6 +8,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod descriptors;
 pub mod log;
 pub mod proxy;
 pub mod rebinding;

@@ -23,7 +23,7 @@ use url::{Host, Url};
 pub enum Hosts {
     /// Any: proxies in front may have names of their own for it.
     Any,
-    /// These, in lower case; and all that no website can have: addresses, `localhost` and names without a dot.
+    /// These, in lower case; and all that no website can have: addresses, `localhost`, `*.internal` and names without a dot.
     These(BTreeSet<String>),
 }
 
@@ -36,7 +36,7 @@ pub enum Origins {
     These {
         /// As browsers write them (RFC 6454 §6.2).
         listed: BTreeSet<String>,
-        /// Whether pages that come from this computer may, too.
+        /// Whether pages that come from this computer may, too, and those of `*.internal`.
         loopback: bool,
     },
 }
@@ -56,6 +56,7 @@ impl Hosts {
         bare.parse::<IpAddr>().is_ok()
             || !name.contains('.')
             || name.ends_with(".localhost")
+            || is_internal(name)
             || listed.contains(name)
     }
 }
@@ -75,7 +76,8 @@ impl Origins {
             return scheme.starts_with(|c: char| c.is_ascii_lowercase()) && scheme.bytes().all(is_scheme);
         }
         let Ok(url) = Url::parse(origin) else { return false };
-        listed.contains(&url.origin().ascii_serialization()) || (*loopback && is_loopback(&url))
+        listed.contains(&url.origin().ascii_serialization())
+            || (*loopback && (is_loopback(&url) || url.domain().is_some_and(is_internal)))
     }
 }
 
@@ -88,6 +90,12 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Whether it is of the domain that is kept for private use and never delegated (ICANN, 2024-07-29), such as
+/// `host.docker.internal`: no website has it.
+fn is_internal(name: &str) -> bool {
+    name.ends_with(".internal")
 }
 
 /// What [`check_host`] goes by.
@@ -159,6 +167,8 @@ mod tests {
             "[::1]:8080",
             "[fe80::1]",
             "gateway:8080",
+            "host.docker.internal:8080",
+            "Gateway.INTERNAL.",
         ] {
             assert!(hosts.allow(host.as_bytes()), "{host}");
             assert!(Hosts::Any.allow(host.as_bytes()), "{host}");
@@ -173,6 +183,8 @@ mod tests {
             "evil.example@localhost",
             "localhost@evil.example",
             "evil.example/localhost",
+            "evil-internal.example",
+            "host.docker.internal.evil.example",
             "",
         ] {
             assert!(!hosts.allow(host.as_bytes()), "{host}");
@@ -193,6 +205,8 @@ mod tests {
             ("http://127.0.0.1:1", true, false),
             ("http://[::1]:1", true, false),
             ("http://tauri.localhost", true, false),
+            ("http://host.docker.internal:6274", true, false),
+            ("http://host.docker.internal.evil.example", false, false),
             ("http://app.example", false, false),
             ("https://app.example:8443", false, false),
             ("https://app.example.evil.example", false, false),

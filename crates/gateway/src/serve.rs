@@ -135,13 +135,15 @@ impl Connection {
         });
         let stream = TokioIo::new(Bounded::client(stream, peer, self.limits.write));
         let mut connection = pin!(builder.serve_connection(stream, service));
+        // On HTTP/1.1 a client that does not read stops the connection itself, which has its bound. To the very end: requests
+        // still come in until the client has heard of it.
+        let mut stalled = pin!(answers.drop_stalled(&in_flight, self.limits.write));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.shutdown.cancelled() => None,
             // HTTP/2 has no such bound of its own, and a client that answers pings would stay for ever.
             () = in_flight.none_for(self.limits.idle) => None,
-            // On HTTP/1.1 a client that does not read stops the connection itself, which has its bound.
-            never = answers.drop_stalled(&in_flight, self.limits.write), if http2 => match never {},
+            never = stalled.as_mut(), if http2 => match never {},
         };
         let ended = if let Some(ended) = ended {
             ended
@@ -150,6 +152,7 @@ impl Connection {
             tokio::select! {
                 ended = connection => ended,
                 () = in_flight.none_for(self.limits.goodbye) => return,
+                never = stalled, if http2 => match never {},
             }
         };
         if let Err(error) = ended {

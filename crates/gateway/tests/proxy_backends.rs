@@ -178,7 +178,9 @@ async fn a_session_goes_to_no_other_backend_and_changes_are_logged_once() {
     for _ in 0..3 {
         let answer = refused(&gateway, &in_session).await;
         assert_eq!(status(&answer), "502", "{answer}");
-        assert!(!answer.contains(&a.port.to_string()));
+        // The head holds digits that are nobody's.
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(body.contains("mcp.backend") && !body.contains(&a.port.to_string()), "{body}");
     }
     assert!(b.is_alone().await);
     // Whoever has no session there does not notice.
@@ -220,6 +222,17 @@ async fn where_all_are_away_all_are_tried() {
     }
     backends[1].come();
     let (_, answer) = answered(&gateway, &backends[1], &get(""), NO_CONTENT).await;
+    assert_eq!(status(&answer), "204", "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_waits_for_three_backends_and_no_more() {
+    let (away, b) = ([Backend::away(), Backend::away(), Backend::away()], Backend::start().await);
+    let gateway = Setup::to_all(&[&away[0], &away[1], &away[2], &b]).start().await;
+    assert_eq!(status(&refused(&gateway, &get("")).await), "502");
+    assert!(b.is_alone().await);
+    // By now it is known who is away.
+    let (_, answer) = answered(&gateway, &b, &get(""), NO_CONTENT).await;
     assert_eq!(status(&answer), "204", "{answer}");
 }
 

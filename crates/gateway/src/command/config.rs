@@ -7,9 +7,12 @@ use serde_json::json;
 use super::Source;
 use crate::cli::{CheckArgs, Failure, say};
 use crate::config::Fault;
+use crate::descriptors;
 
 /// `config check`
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
+    // The defaults are judged that `serve` has.
+    descriptors::raise();
     let checked = Source::read(&args.config).and_then(|source| source.check());
     if args.json {
         let (faults, warnings) = match &checked {

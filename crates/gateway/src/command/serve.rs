@@ -19,12 +19,14 @@ use super::Source;
 use crate::assemble::auth_server;
 use crate::cli::{ConfigArgs, Failure};
 use crate::config::valid::{Backend, CommandConfig, Config, McpConfig, Transport};
+use crate::descriptors;
 use crate::proxy::{BackendClient, ProcessLimits, Proxy, ProxyOptions, StdioOptions};
 use crate::rebinding::{HostCheck, check_host, check_origin};
 use crate::serve::{serve, shutdown_on_signals};
 
 /// `serve`
 pub async fn run(args: ConfigArgs) -> Result<(), Failure> {
+    descriptors::raise();
     let checked = Source::read(&args)?.check()?;
     for warning in &checked.warnings {
         tracing::warn!("{warning}");

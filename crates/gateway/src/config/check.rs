@@ -37,7 +37,7 @@ fn fits(value: &mut Value, kind: Kind, path: &str, faults: &mut Faults) -> bool 
         Kind::Bool => value.is_bool(),
         Kind::Number => value.is_integer(),
         Kind::Texts => is_texts(value),
-        Kind::TextOrTexts => value.is_str() || is_texts(value),
+        Kind::TextOrTexts | Kind::UrlOrUrls => value.is_str() || is_texts(value),
         Kind::Secret => value.is_str() || value.as_table().is_some_and(|place| is_place(place, path, faults)),
         Kind::TextByName => by_name(value, path, faults, Value::is_str, "a string in quotes"),
         Kind::TextsByName => by_name(value, path, faults, is_texts, "a list of strings"),

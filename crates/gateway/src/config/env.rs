@@ -1,7 +1,7 @@
 //! Keys from the environment: `MCP_LOGIN_` and the path in upper case, joined by `__`.
 //!
 //! `MCP_LOGIN_STORE__URL`, `MCP_LOGIN_MCP__0__BACKEND`, `MCP_LOGIN_CLIENTS__REDIRECT_HOSTS=claude.ai,chatgpt.com`. What
-//! is written is read by the kind of the key: lists are comma separated, a table of names is an inline table
+//! is written is read by the kind of the key: lists are comma separated (between URLs of `backend` only where another follows), a table of names is an inline table
 //! (`MCP_LOGIN_MCP__0__HEADERS={ "X-Key" = "…" }`) or one variable per (lower-case) name, and a secret is the literal or,
 //! with `__ENV` or `__FILE` behind it, where it is.
 //!
@@ -168,6 +168,7 @@ fn leaf(table: &Table, name: &str, kind: Kind, rest: &[&str], value: &str) -> Re
 fn whole(kind: Kind, value: &str) -> Result<Value, String> {
     match kind {
         Kind::Texts | Kind::TextOrTexts => Ok(list(value)),
+        Kind::UrlOrUrls => Ok(urls(value)),
         Kind::Bool => match value {
             "true" => Ok(Value::Boolean(true)),
             "false" => Ok(Value::Boolean(false)),
@@ -184,6 +185,24 @@ fn whole(kind: Kind, value: &str) -> Result<Value, String> {
 fn list(value: &str) -> Value {
     let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
     Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+}
+
+/// A URL may hold a comma, so one counts where another URL follows it.
+fn urls(value: &str) -> Value {
+    let begins_one = |text: &str| {
+        let text = text.trim_start().to_ascii_lowercase();
+        text.is_empty() || text.starts_with("http://") || text.starts_with("https://")
+    };
+    let (mut urls, mut begin) = (Vec::new(), 0);
+    let commas = value.match_indices(',').map(|(at, _)| at).filter(|at| begins_one(&value[at + 1..]));
+    for end in commas.chain([value.len()]) {
+        let url = value[begin..end].trim();
+        if !url.is_empty() {
+            urls.push(Value::String(url.to_owned()));
+        }
+        begin = (end + 1).min(value.len());
+    }
+    Value::Array(urls)
 }
 
 fn inline_table(value: &str) -> Result<Value, String> {

@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Texts,
     /// A string or a list of strings.
     TextOrTexts,
+    /// An http or https URL or a list of them.
+    UrlOrUrls,
     /// `"literal"`, `{ env = "NAME" }` or `{ file = "path" }`.
     Secret,
     /// Any names, each with a string.
@@ -171,7 +173,7 @@ static LIMITS: &[Key] = &[
 
 static MCP: &[Key] = &[
     key("path", Kind::Text),
-    key("backend", Kind::TextOrTexts),
+    key("backend", Kind::UrlOrUrls),
     key("transport", Kind::Text),
     key("health_path", Kind::Text),
     key("health_interval", Kind::Text),
@@ -219,7 +221,7 @@ impl Kind {
             Self::Bool => "true or false without quotes",
             Self::Number => "a whole number",
             Self::Texts => "a list of strings, such as [\"a\", \"b\"]",
-            Self::TextOrTexts => "a string or a list of strings",
+            Self::TextOrTexts | Self::UrlOrUrls => "a string or a list of strings",
             Self::Secret => "\"the secret\", { env = \"NAME\" } or { file = \"path\" }",
             Self::TextByName => "a table of strings, such as { name = \"value\" }",
             Self::TextsByName => "a table of lists of strings, such as { name = [\"value\"] }",

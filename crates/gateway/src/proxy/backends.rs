@@ -1,7 +1,7 @@
 //! The backends of one MCP server: who gets a request, and who gets it when that one does not answer.
 //!
 //! A request is sent again only when nothing of it was sent, or when it is a GET or HEAD without a body of which no answer has
-//! begun (RFC 9110 §9.2.1, §9.2.2): a call to a tool never happens twice. Each backend gets it once.
+//! begun (RFC 9110 §9.2.1, §9.2.2): a call to a tool never happens twice. A backend gets it once, and no more than a few do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +22,8 @@ use super::health::{Health, HealthChecks};
 use super::lent::Lent;
 use super::target::{BadPath, Target};
 
+/// A request is not sent to more of them than this: each may take all of `connect_timeout` to say nothing.
+const MAX_TRIES: u32 = 3;
 /// More backends of one server than this are not told apart.
 pub const MAX_BACKENDS: usize = 64;
 
@@ -159,7 +161,7 @@ impl Backends {
                 None if is_repeatable => Passing::unbounded(Body::empty()),
                 None => break,
             };
-            next = self.choose(tried);
+            next = if tried.count_ones() < MAX_TRIES { self.choose(tried) } else { None };
         }
         Err(failure)
     }
@@ -211,7 +213,9 @@ async fn check(all: Arc<[Backend]>, at: usize, checks: HealthChecks, client: Bac
         return;
     };
     loop {
-        health.checked(client.check(asked.clone(), checks.timeout).await);
+        if let Some(answer) = client.check(asked.clone(), checks.timeout).await {
+            health.checked(answer);
+        }
         tokio::time::sleep(checks.interval).await;
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::body::{Bounds, Upload};
 use super::error::{Failure, ProxyError};
 use super::lent::Lent;
+use crate::descriptors::have_run_out;
 
 /// Node closes idle connections after 5 s: ours are gone before, so that no request meets a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -128,6 +129,10 @@ impl BackendClient {
                 return ProxyError::BodyBroken.into();
             }
             let cause = chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            // The backend knows nothing of it.
+            if chain(&error).any(is_of_descriptors) {
+                return Failure { error: ProxyError::Busy, cause: Some(cause) };
+            }
             let error = match (error.is_connect(), timed_out) {
                 (true, true) => ProxyError::ConnectTimeout,
                 (true, false) => ProxyError::BackendUnreachable,
@@ -137,16 +142,17 @@ impl BackendClient {
         })
     }
 
-    /// Whether a GET is answered with 2xx in time. The error says what came instead.
-    pub(super) async fn check(&self, asked: Uri, limit: Duration) -> Result<(), String> {
+    /// Whether a GET is answered with 2xx in time. The error says what came instead. `None` where the gateway could not ask.
+    pub(super) async fn check(&self, asked: Uri, limit: Duration) -> Option<Result<(), String>> {
         let mut request = Request::new(Lent::empty());
         *request.uri_mut() = asked;
-        match tokio::time::timeout(limit, self.client.request(request)).await {
+        Some(match tokio::time::timeout(limit, self.client.request(request)).await {
+            Ok(Err(error)) if chain(&error).any(is_of_descriptors) => return None,
             Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
             Ok(Ok(answer)) => Err(format!("answered {}", answer.status().as_u16())),
             Ok(Err(error)) => Err(chain(&error).map(ToString::to_string).collect::<Vec<_>>().join(": ")),
             Err(_) => Err("did not answer in time".to_owned()),
-        }
+        })
     }
 }
 
@@ -159,6 +165,11 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
         || error
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// Whether it is the gateway that has no file descriptor left.
+fn is_of_descriptors(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(have_run_out)
 }
 
 #[derive(Debug, thiserror::Error)]

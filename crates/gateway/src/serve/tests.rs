@@ -235,7 +235,8 @@ async fn a_client_that_does_not_read_leaves_its_place_to_others() {
 
 #[tokio::test]
 async fn an_http2_stream_that_is_not_read_is_dropped_and_the_others_go_on() {
-    let server = start(Limits { write: Duration::from_millis(50), ..Limits::default() }).await;
+    // Long enough for what is read to be read, on a machine that is busy.
+    let server = start(Limits { write: Duration::from_millis(500), ..Limits::default() }).await;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let ask = |path: &str| client.get(format!("http://{}{path}", server.address)).send();
@@ -245,4 +246,29 @@ async fn an_http2_stream_that_is_not_read_is_dropped_and_the_others_go_on() {
     tokio::time::timeout(Duration::from_secs(10), server.dropped.notified()).await.expect("an end");
     server.release.notify_one();
     assert_eq!(silent.chunk().await.unwrap().unwrap(), "second");
+}
+
+/// The client takes no byte of any stream (`INITIAL_WINDOW_SIZE` = 0), and asks when it was told to go: until it has answered the
+/// server's ping, its requests are taken.
+#[tokio::test]
+async fn an_http2_stream_that_begins_after_the_goodbye_is_dropped_too() {
+    const NO_WINDOW: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+    /// Stream 1, with the end of headers and of the stream: GET, http, `/flood` of the authority `h`.
+    const ASK: &[u8] = b"\0\0\x0d\x01\x05\0\0\0\x01\x82\x86\x04\x06/flood\x41\x01h";
+    const GOAWAY: u8 = 7;
+    let (write, goodbye) = (Duration::from_millis(50), Duration::from_millis(500));
+    let server = start(Limits { write, goodbye, ..short() }).await;
+    let mut stream = server.send(NO_WINDOW).await;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+        if head[3] == GOAWAY {
+            break;
+        }
+    }
+    // Too late for it is an end, too.
+    let _ = stream.write_all(ASK).await;
+    rest(stream).await;
 }

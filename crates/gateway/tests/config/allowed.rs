@@ -32,9 +32,9 @@ fn one_on_this_computer_is_for_this_computer() {
 
 #[test]
 fn who_is_listed_may_and_so_may_the_public_url() {
-    let lists = "allowed_hosts = [\"MCP.internal\", \"[::1]\"]\nallowed_origins = [\"https://App.example:8443\", \"null\"]";
+    let lists = "allowed_hosts = [\"MCP.example\", \"root.example.\", \"[::1]\"]\nallowed_origins = [\"https://App.example:8443\", \"null\"]";
     let config = config(&format!("{PUBLIC}\n{lists}"));
-    for host in ["mcp.internal:80", "mcp.example.com"] {
+    for host in ["mcp.example:80", "root.example", "root.example.:80", "mcp.example.com"] {
         assert!(config.allowed_hosts.allow(host.as_bytes()), "{host}");
     }
     assert!(!config.allowed_hosts.allow(b"evil.example"));
@@ -48,7 +48,7 @@ fn who_is_listed_may_and_so_may_the_public_url() {
 
 #[test]
 fn what_is_no_host_or_origin_is_a_fault() {
-    for host in ["https://mcp.internal", "mcp.internal:80", "mcp.internal/x", "*.internal", "a b", ""] {
+    for host in ["https://mcp.internal", "mcp.internal:80", "mcp.internal/x", "*.internal", "a b", ".", ""] {
         let message =
             one_fault(&with(PUBLIC, &format!("{PUBLIC}\nallowed_hosts = [\"{host}\"]")), "allowed_hosts[0]");
         assert!(message.contains("\"mcp.internal\""), "{message}");

@@ -84,12 +84,20 @@ fn a_program_has_none_of_it() {
 
 #[test]
 fn the_environment_can_set_them() {
-    for (value, count) in [("http://10.0.0.3/", 1), ("http://10.0.0.3/, http://10.0.0.4/", 2)] {
+    for (value, wanted) in [
+        ("http://10.0.0.3/", &["http://10.0.0.3/"][..]),
+        ("http://10.0.0.3/, http://10.0.0.4/", &["http://10.0.0.3/", "http://10.0.0.4/"][..]),
+        ("http://10.0.0.3/,HTTPS://10.0.0.4/,", &["http://10.0.0.3/", "https://10.0.0.4/"][..]),
+        // A comma of the URL itself.
+        ("http://10.0.0.3/a,b", &["http://10.0.0.3/a,b"][..]),
+        ("http://10.0.0.3/a,b,http://10.0.0.4/,c", &["http://10.0.0.3/a,b", "http://10.0.0.4/,c"][..]),
+    ] {
         let checked = check_with(&file(BACKEND), &[("MCP_LOGIN_MCP__0__BACKEND", value)]).unwrap();
         let Backend::Urls(BackendConfig { urls, .. }) = &checked.config.mcp[0].backend else {
             panic!("a program")
         };
-        assert_eq!(urls.len(), count);
+        let urls: Vec<&str> = urls.iter().map(|url| url.as_url().as_str()).collect();
+        assert_eq!(urls, wanted);
     }
 }
 

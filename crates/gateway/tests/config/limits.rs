@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mcp_login_gateway::config::valid::{Backend, LimitsConfig};
+use mcp_login_gateway::descriptors::Half;
 
 use super::{MINIMAL, check, check_with, one_fault};
 
@@ -27,10 +28,20 @@ fn without_limits_there_are_the_documented_ones() {
         assert_eq!((t.connect, t.response), (5 * SECOND, 300 * SECOND));
         assert_eq!((t.body_idle, t.body), (30 * SECOND, 600 * SECOND));
         assert_eq!(limits.max_body, 32 * MIB);
-        // Both are half of the descriptors there are.
-        assert_eq!(limits.at_once.requests, l.connections);
-        assert_eq!(limits.at_once.requests_per_user, l.connections.min(256));
+        // How many descriptors there are is this machine's.
+        let half = Half::of_this_process();
+        assert_eq!((l.connections, limits.at_once.requests), (half.connections(), half.requests(1)));
+        assert_eq!(limits.at_once.requests_per_user, (half.requests(1) / 2).min(256));
     }
+}
+
+#[test]
+fn servers_at_addresses_share_what_there_is() {
+    let more =
+        "\n[[mcp]]\npath = \"/b\"\nbackend = \"http://h/\"\n[[mcp]]\npath = \"/c\"\ncommand = [\"npx\"]\n";
+    let limits = check(&format!("{MINIMAL}{more}")).unwrap_or_else(|faults| panic!("{faults}")).config.limits;
+    assert_eq!(limits.at_once.requests, Half::of_this_process().requests(2));
+    assert_eq!(limits.listener.connections, Half::of_this_process().connections());
 }
 
 #[test]

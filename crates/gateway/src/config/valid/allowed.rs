@@ -27,16 +27,21 @@ pub(super) fn hosts(
         Some(written) => written,
     };
     let mut listed: BTreeSet<String> = each(written, "allowed_hosts", faults, host).into_iter().collect();
-    listed.extend(public.as_ref().and_then(Url::host_str).map(str::to_owned));
+    listed.extend(public.as_ref().and_then(Url::host_str).map(|host| without_root(host).to_owned()));
     Hosts::These(listed)
+}
+
+/// A name may end with the dot of the root, and is compared without it.
+fn without_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn host(written: &str) -> Result<String, String> {
     let names_more =
         written.contains(['/', '*', '@']) || (written.contains(':') && !written.starts_with('['));
-    Host::parse(written).ok().filter(|_| !names_more).map(|host| host.to_string()).ok_or_else(|| {
-        "not a host: write its name alone, such as \"mcp.internal\", without port and path".into()
-    })
+    Host::parse(without_root(written)).ok().filter(|_| !names_more).map(|host| host.to_string()).ok_or_else(
+        || "not a host: write its name alone, such as \"mcp.internal\", without port and path".into(),
+    )
 }
 
 pub(super) fn origins(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::duration::{parse, show};
 use crate::config::fault::Faults;
 use crate::config::{raw, size};
+use crate::descriptors::Half;
 use crate::proxy::{AtOnce, DEFAULT_MAX_BODY, Timeouts};
 use crate::serve::Limits;
 
@@ -30,13 +31,15 @@ pub struct LimitsConfig {
     pub max_body: u64,
 }
 
-pub(super) fn judge(raw: raw::Limits, faults: &mut Faults) -> Option<LimitsConfig> {
+/// Of so many servers `at_addresses`, to which each request has a connection of its own.
+pub(super) fn judge(raw: raw::Limits, at_addresses: usize, faults: &mut Faults) -> Option<LimitsConfig> {
     let (listener, timeouts) = (Limits::default(), Timeouts::default());
     let max_body = match &raw.max_body {
         None => Some(DEFAULT_MAX_BODY),
         Some(written) => body(written, "limits.max_body", faults),
     };
-    let at_once = at_once(raw.max_requests, raw.max_requests_per_user, listener.connections, faults);
+    let requests = Half::of_this_process().requests(at_addresses);
+    let at_once = at_once(raw.max_requests, raw.max_requests_per_user, requests, faults);
     let connections = count(raw.connections, "connections", listener.connections, faults);
     let mut time = |written: Option<String>, name: &str, default: Duration, most: Duration| {
         let time = written.map_or(Some(default), |text| parse(&text).filter(|t| (SECOND..=most).contains(t)));
@@ -97,17 +100,17 @@ pub(super) fn body(written: &str, key: &str, faults: &mut Faults) -> Option<u64>
     }
 }
 
-/// Each request to a backend has a connection of its own there, so there are no more by default than connections here: half
-/// of the descriptors.
 fn at_once(
     requests: Option<i64>,
     of_user: Option<i64>,
-    connections: usize,
+    default: usize,
     faults: &mut Faults,
 ) -> Option<AtOnce> {
-    let requests = count(requests, "max_requests", connections, faults);
-    // Who allows fewer in all need not say that one user has no more.
-    let of_all = requests.unwrap_or(connections).min(AtOnce::DEFAULT_PER_USER);
+    // Where nobody has said anything, one user leaves something to the others. Who allows fewer in all need not say that one
+    // user has no more.
+    let of_all = if requests.is_none() { Some(default / 2) } else { None };
+    let requests = count(requests, "max_requests", default, faults);
+    let of_all = of_all.or(requests).unwrap_or(default).min(AtOnce::DEFAULT_PER_USER);
     let of_user = count(of_user, "max_requests_per_user", of_all, faults);
     let at_once = AtOnce { requests: requests?, requests_per_user: of_user? };
     if at_once.requests_per_user > at_once.requests {

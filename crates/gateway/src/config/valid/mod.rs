@@ -112,7 +112,8 @@ impl Config {
         let trusted_issuers = trusted_issuers::judge(raw.trusted_issuers, faults);
         let clients = clients::judge(raw.clients, context, faults);
         let lifetimes = tokens::judge(raw.tokens, faults);
-        let limits = limits::judge(raw.limits, faults);
+        let at_addresses = raw.mcp.iter().filter(|mcp| mcp.command.is_none()).count();
+        let limits = limits::judge(raw.limits, at_addresses, faults);
         let mcp = mcp::judge(raw.mcp, faults);
         if several {
             assertion::check_people(mcp.as_deref().unwrap_or_default(), faults);

@@ -16,6 +16,7 @@ use super::hub::{Hub, Line};
 use super::log::Log;
 use super::message::Message;
 use super::{Launch, Limits, line, memory};
+use crate::descriptors;
 
 /// How long what an ended process has said before is still read, and how long a killed one is waited for.
 const REST: Duration = Duration::from_millis(500);
@@ -43,6 +44,7 @@ pub(super) fn start(launch: &Launch, environment: &Environment, limits: Limits) 
         command.env(name, value.expose_secret());
     }
     let child = command.spawn()?;
+    child.id().into_iter().for_each(descriptors::give_back);
     if let Some((id, max)) = child.id().zip(limits.memory)
         && let Err(error) = memory::bound(id, max)
     {
