@@ -149,6 +149,9 @@ impl Backends {
                 Ok(answer) => return Ok((at, answer)),
                 Err(failed) => failed,
             };
+            if session.is_some() && self.has_lost(at, &failed.error) {
+                return Err(ProxyError::SessionEnded.into());
+            }
             let may_repeat = match failed.error {
                 ProxyError::BackendUnreachable | ProxyError::ConnectTimeout => true,
                 ProxyError::BackendBroke => is_repeatable,
@@ -164,6 +167,12 @@ impl Backends {
             next = if tried.count_ones() < MAX_TRIES { self.choose(tried) } else { None };
         }
         Err(failure)
+    }
+
+    /// Whether the backend of a session has been away for so long that its client had better begin anew elsewhere.
+    fn has_lost(&self, at: usize, error: &ProxyError) -> bool {
+        matches!(error, ProxyError::BackendUnreachable | ProxyError::ConnectTimeout)
+            && self.all[at].health.is_lost(Instant::now())
     }
 
     async fn ask(
@@ -264,6 +273,41 @@ mod tests {
         let mut again: Vec<usize> = turns(&backends, 3).into_iter().map(|(at, _)| at).collect();
         again.sort_unstable();
         assert_eq!(again, [0, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_outlives_its_backend_for_a_minute() {
+        let backends = backends(2);
+        let lost = || backends.has_lost(1, &ProxyError::BackendUnreachable);
+        backends.all[1].health.unreachable(Instant::now(), false, "refused");
+        for _ in 0..59 {
+            advance(SECOND).await;
+            backends.all[1].health.unreachable(Instant::now(), true, "refused");
+            assert!(!lost());
+        }
+        advance(SECOND).await;
+        assert!(lost() && !backends.has_lost(0, &ProxyError::BackendUnreachable));
+        assert!(!backends.has_lost(1, &ProxyError::ResponseTimeout), "what has connected is there");
+        backends.all[1].health.reached();
+        assert!(!lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_a_session_at_a_lost_backend_begins_anew() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        // Nobody listens there.
+        let urls = ["http://127.0.0.1:1/a", "http://127.0.0.1:1/b"].map(|url| url.parse().unwrap());
+        let client = BackendClient::new(Timeouts::default()).unwrap();
+        let backends = Backends::new("/mcp", &urls, None, client);
+        let ask = async || {
+            let (method, headers, body) = (Method::POST, HeaderMap::new(), Passing::unbounded(Body::empty()));
+            let place = |target: &Target| target.of(&Uri::from_static("/mcp"));
+            let outgoing = Outgoing { method, headers, body };
+            backends.send(outgoing, place, Some(0), &Upload::new()).await.unwrap_err().error
+        };
+        assert_ne!(ask().await, ProxyError::SessionEnded);
+        advance(60 * SECOND).await;
+        assert_eq!(ask().await, ProxyError::SessionEnded);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 /// How long a backend is left out after its first failure; twice as long after each trial that fails.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// A backend that was left out for so long takes its sessions with it.
+const LOST: Duration = Duration::from_secs(60);
 
 /// How backends are asked whether they are well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,8 @@ struct State {
     away: Option<Away>,
     /// That its last check has failed.
     is_failing: bool,
+    /// Since when it is left out, for either.
+    left_out: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -95,7 +99,12 @@ impl Health {
             }
             Some(_) => {}
         }
-        self.changed(&state, cause);
+        self.changed(&mut state, cause);
+    }
+
+    /// Whether nobody needs to wait for its sessions any more.
+    pub(super) fn is_lost(&self, now: Instant) -> bool {
+        self.state().left_out.is_some_and(|since| now.saturating_duration_since(since) >= LOST)
     }
 
     /// It has answered a request.
@@ -103,7 +112,7 @@ impl Health {
         if !self.is_up() {
             let mut state = self.state();
             state.away = None;
-            self.changed(&state, "");
+            self.changed(&mut state, "");
         }
     }
 
@@ -114,14 +123,15 @@ impl Health {
         if answer.is_ok() {
             state.away = None;
         }
-        self.changed(&state, &answer.err().unwrap_or_default());
+        self.changed(&mut state, &answer.err().unwrap_or_default());
     }
 
-    fn changed(&self, state: &State, cause: &str) {
+    fn changed(&self, state: &mut State, cause: &str) {
         let is_up = state.away.is_none() && !state.is_failing;
         if self.is_up.swap(is_up, Ordering::AcqRel) == is_up {
             return;
         }
+        state.left_out = (!is_up).then(Instant::now);
         let (mcp, backend) = (&*self.mcp, &*self.backend);
         if is_up {
             tracing::info!(mcp, backend, "a backend is back");
