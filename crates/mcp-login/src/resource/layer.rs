@@ -109,7 +109,7 @@ where
                 Ok(listing) => listing,
                 Err(refusal) => return Ok(settle(request, refusal).await),
             };
-            let ending = Ending::of(&request);
+            let ending = Ending::of(&request, &protection);
             let mut response = inner.call(request).await?.into_response();
             if let Some(listing) = listing {
                 let protection = Arc::clone(&protection);

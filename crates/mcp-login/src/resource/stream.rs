@@ -10,6 +10,9 @@
 //! call took effect, if it is broken off. So it may go on for [`LAST_ANSWER`], and its login is judged meanwhile, not its
 //! token. A token that is *revoked*, or a login that ends, breaks it off at once.
 //!
+//! In the HTTP+SSE transport the stream is the session, which no client can resume: it lasts as long as its login. Whoever
+//! has only the expired token can read on, and ask for nothing: each message is a request of its own.
+//!
 //! What a stream costs while nothing happens: half a kilobyte, a timer, and a look into memory about every ten seconds.
 //! Where changes are not told (Upstash; Redis while the connection that tells of them is down; any store without a cache)
 //! each look reads the store, which makes 300 to 450 reads an hour for a stream, and fewer where calls of the same login
@@ -30,7 +33,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::cache::GrantCache;
 use super::protection::Protection;
-use super::verify::{Admitted, VerifyError};
+use super::verify::{Admitted, Lasts, VerifyError};
 use crate::store::records::GrantId;
 
 /// A token is judged again after 8 to 12 seconds, whatever is told: each grant has its own pace, so that streams which were
@@ -49,18 +52,23 @@ const MCP_METHOD: &str = "mcp-method";
 pub(super) struct Ending {
     /// Whether it ends as what is not whole.
     breaks_off: bool,
-    /// How long it may go on when the token has expired.
-    grace: Duration,
+    lasts: Lasts,
 }
 
 impl Ending {
     /// That of a GET ends as if it were over: clients open another one, and read in the challenge what is the matter. Any
     /// other breaks off, so that nobody takes it for whole.
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    pub(super) fn of(request: &Request<Body>, protection: &Protection) -> Self {
         let breaks_off = request.method() != Method::GET;
         let subscribes = |value: &HeaderValue| value == "subscriptions/listen";
-        let listens = !breaks_off || request.headers().get_all(MCP_METHOD).iter().any(subscribes);
-        Self { breaks_off, grace: if listens { Duration::ZERO } else { LAST_ANSWER } }
+        let lasts = if !breaks_off && protection.session_query.is_some() {
+            Lasts::Login
+        } else if !breaks_off || request.headers().get_all(MCP_METHOD).iter().any(subscribes) {
+            Lasts::Token
+        } else {
+            Lasts::Beyond(LAST_ANSWER)
+        };
+        Self { breaks_off, lasts }
     }
 }
 
@@ -80,8 +88,8 @@ pub(super) fn end_with_token(
     protection: Arc<Protection>,
     admitted: Admitted,
 ) -> Response {
-    let Ending { breaks_off, grace } = ending;
-    let ended: Ended = Box::pin(until_refused(protection, admitted, grace));
+    let Ending { breaks_off, lasts } = ending;
+    let ended: Ended = Box::pin(until_refused(protection, admitted, lasts));
     response.map(|body| Body::new(Watched { body, ended: Some(ended), breaks_off }))
 }
 
@@ -89,8 +97,8 @@ fn pace(grant: &GrantId) -> Duration {
     PACE + GrantCache::share(grant, SPREAD)
 }
 
-/// Ready when the token would be let in no longer, but for its expiry that long ago.
-async fn until_refused(protection: Arc<Protection>, admitted: Admitted, grace: Duration) {
+/// Ready when the token would be let in no longer, but for its expiry.
+async fn until_refused(protection: Arc<Protection>, admitted: Admitted, lasts: Lasts) {
     let verifier = &protection.verifier;
     let (grants, clock) = (&verifier.grants, &verifier.clock);
     let pace = pace(&admitted.grant);
@@ -98,15 +106,15 @@ async fn until_refused(protection: Arc<Protection>, admitted: Admitted, grace: D
     let mut told = pin!(grants.told(&admitted.grant));
     loop {
         if grants.generation(&admitted.grant) == known {
-            let left = admitted.left(grace, clock.now());
+            let left = admitted.left(lasts, clock.now());
             // Told or not, it is judged.
-            let _ = tokio::time::timeout(left.min(pace), told.as_mut()).await;
+            let _ = tokio::time::timeout(left.map_or(pace, |left| left.min(pace)), told.as_mut()).await;
         }
         // Before it is judged: what is told meanwhile is a reason to judge it once more.
         told.set(grants.told(&admitted.grant));
         known = grants.generation(&admitted.grant);
         // On the heap for this moment only: there are many streams, and most of them wait.
-        match Box::pin(verifier.verify_again(&admitted, &protection.resource, grace)).await {
+        match Box::pin(verifier.verify_again(&admitted, &protection.resource, lasts)).await {
             Ok(()) => {}
             Err(VerifyError::Invalid(reason)) => {
                 tracing::info!(resource = protection.resource, reason, "a stream was ended with its token");

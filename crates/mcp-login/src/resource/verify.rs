@@ -98,17 +98,17 @@ impl Verifier {
     }
 
     /// Whether a token that was let in would be let in now, by the same rules. Its key was proved then. When it has expired,
-    /// and no longer ago than the grace, its login is judged instead: the token itself is dropped from it with the next
-    /// write, and nobody knows then that it was ever there.
+    /// and what it was let in for lasts longer, its login is judged instead: the token itself is dropped from it with the
+    /// next write, and nobody knows then that it was ever there.
     pub(super) async fn verify_again(
         &self,
         admitted: &Admitted,
         resource: &str,
-        grace: Duration,
+        lasts: Lasts,
     ) -> Result<(), VerifyError> {
         let now = self.clock.now();
         // That it ends by itself is known without asking anybody, also in an outage.
-        if admitted.expires_at.plus(grace).has_passed(now) {
+        if admitted.end(lasts).is_some_and(|end| end.has_passed(now)) {
             return Err(VerifyError::Invalid("expired"));
         }
         let (hash, key) = (admitted.hash, admitted.key);
@@ -117,7 +117,7 @@ impl Verifier {
         // A login without a refresh token is gone when its token has expired: nobody has ended it.
         let login_has_expired = has_expired && admitted.login_expires_at.has_passed(now);
         let judge = |active: Option<&Active>| match active {
-            None if login_has_expired => Ok(()),
+            None if login_has_expired && lasts != Lasts::Login => Ok(()),
             _ if has_expired => asked.login_of(active).map(drop),
             _ => asked.of(active).map(drop),
         };
@@ -138,12 +138,31 @@ pub(super) struct Admitted {
     pub(super) known: Generation,
 }
 
+/// How long something lasts that a token was let in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// As its token.
+    Token,
+    /// That long beyond the expiry of its token, if its login does.
+    Beyond(Duration),
+    /// As its login.
+    Login,
+}
+
 impl Admitted {
-    /// How long until time alone changes what it is good for.
-    pub(super) fn left(&self, grace: Duration, now: Timestamp) -> Duration {
-        let expires_at = self.expires_at;
-        let next = if expires_at.has_passed(now) { expires_at.plus(grace) } else { expires_at };
-        next.until(now)
+    /// When time alone ends what it was let in for.
+    fn end(&self, lasts: Lasts) -> Option<Timestamp> {
+        match lasts {
+            Lasts::Token => Some(self.expires_at),
+            Lasts::Beyond(grace) => Some(self.expires_at.plus(grace)),
+            Lasts::Login => None,
+        }
+    }
+
+    /// How long until time alone changes what it is good for; `None` for never.
+    pub(super) fn left(&self, lasts: Lasts, now: Timestamp) -> Option<Duration> {
+        let next = if self.expires_at.has_passed(now) { self.end(lasts)? } else { self.expires_at };
+        Some(next.until(now))
     }
 }
 

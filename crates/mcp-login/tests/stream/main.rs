@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Method;
-use mcp_login::Store;
 use mcp_login::core::Secret;
 use mcp_login::settings::{StaticClient, VerificationCache};
 use mcp_login::store::watch::Coherence;
+use mcp_login::{Resource, Store};
 use mcp_login_testkit::client::Tokens;
 use mcp_login_testkit::dpop::DpopKey;
 use mcp_login_testkit::server::Options;
@@ -125,6 +125,26 @@ async fn a_call_breaks_off_when_its_login_ends_after_its_token() {
     assert_eq!(call.next(HOUR).await, Next::Nothing);
     world.revoke(&tokens.refresh).await;
     assert_eq!(call.next(AT_ONCE).await, Next::Broken);
+}
+
+/// In the HTTP+SSE transport.
+#[tokio::test]
+async fn a_stream_that_is_a_session_lasts_as_long_as_its_login() {
+    let resources = vec![Resource::new("/old").scopes(["mcp", "mcp:write"]).session_query("sessionId")];
+    let world = World::at("/old", Options { resources, ..Options::usual().await }).await;
+    let tokens = world.log_in().await;
+    let mut revoked = world.open(Method::GET, EVENTS, &tokens.access).await;
+    world.server.clock.advance(HOUR);
+    let tokens = Tokens::read(world.client.refresh(&tokens.refresh, &[]).await).await;
+    assert_eq!(revoked.next(HOUR).await, Next::Nothing, "the token has expired and left the login");
+    revoked.send("answer");
+    assert_eq!(revoked.next(AT_ONCE).await, Next::Data("answer".into()));
+    world.revoke(&tokens.refresh).await;
+    assert_eq!(revoked.next(AT_ONCE).await, Next::End);
+
+    let mut forgotten = world.open(Method::GET, EVENTS, &world.log_in().await.access).await;
+    world.server.clock.advance(31 * 24 * HOUR);
+    assert_eq!(forgotten.next(SOON).await, Next::End, "the login has expired, too");
 }
 
 /// Its login is gone when its token has expired.

@@ -15,7 +15,7 @@ use futures_util::stream;
 use http_body_util::BodyExt;
 use mcp_login::resource::ProtectLayer;
 use mcp_login_testkit::browser::Browser;
-use mcp_login_testkit::client::{OAuthClient, Tokens};
+use mcp_login_testkit::client::{OAuthClient, REDIRECT_URI, Tokens, param};
 use mcp_login_testkit::server::{Options, TestServer};
 use tokio::sync::mpsc;
 use tower::{Layer, ServiceExt};
@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) server: TestServer,
     pub(crate) client: OAuthClient,
     layer: ProtectLayer,
+    resource: String,
 }
 
 /// What comes of a stream.
@@ -51,18 +52,25 @@ impl World {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
+        Self::at("/mcp", options).await
+    }
+
+    /// The server at this path.
+    pub(crate) async fn at(path: &'static str, options: Options) -> Self {
         let mut layer = None;
         let server = TestServer::around(options, |auth| {
-            layer = auth.protect("/mcp").ok();
+            layer = auth.protect(path).ok();
             Router::new()
         });
         let server = server.await;
         let client = OAuthClient::register(&server).await;
-        Self { server, client, layer: layer.unwrap() }
+        Self { resource: format!("{}{path}", server.url), server, client, layer: layer.unwrap() }
     }
 
     pub(crate) async fn log_in(&self) -> Tokens {
-        self.client.log_in(&Browser::new()).await
+        let url = self.client.authorization_url(&[("resource", &self.resource)]);
+        let code = param(&Browser::new().log_in(&url, REDIRECT_URI).await, "code").unwrap();
+        Tokens::read(self.client.exchange(&code, &[("resource", &self.resource)]).await).await
     }
 
     pub(crate) async fn revoke(&self, token: &str) {
