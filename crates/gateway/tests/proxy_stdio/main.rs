@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod ends;
+mod others;
 #[path = "../proxy_setup/mod.rs"]
 mod proxy_setup;
 mod resumption;

@@ -162,6 +162,8 @@ async fn another_token_is_another_process_for_all_sessions() {
     assert_eq!(one.pid, two.pid);
     one.caller = with("second");
     let old = one.pid.clone();
+    // The session knows whose token has become another.
+    assert_eq!(one.request("heard", json!({})).await.status(), StatusCode::NOT_FOUND);
     one.initialize().await;
     assert_eq!(one.call(json!(1), "environment", json!({})).await["TOKEN"], "second");
     gone(&old).await;

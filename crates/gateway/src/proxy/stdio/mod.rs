@@ -3,7 +3,7 @@
 //!
 //! A session ends with its process: when that dies, when the environment of its user would be another by now (a renewed
 //! upstream token), when nothing has passed for a while. The client hears 404 then, and initializes anew. Requests of MCP
-//! 2026-07-28 belong to no session: whatever process their user has at the time gets them.
+//! 2026-07-28 belong to no session: whatever process of this environment their user has at the time gets them.
 
 mod answer;
 mod budget;

@@ -118,7 +118,7 @@ impl Pool {
         Ok(session)
     }
 
-    /// The process of this key, and whether it is a new one. One whose environment is another by now takes nothing more.
+    /// The process of this key and this environment, and whether it is a new one.
     pub(super) async fn process(
         &self,
         launch: &Launch,
@@ -225,13 +225,12 @@ fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
 
 impl Held {
     fn of_key(&self, key: &Key, environment: &Environment) -> Option<Arc<Hub>> {
-        for hub in self.processes.values().filter(|hub| hub.key == *key && hub.is_open()) {
-            if hub.fingerprint == environment.fingerprint {
-                return Some(Arc::clone(hub));
-            }
-            hub.retire();
-        }
-        None
+        // One of another environment may be another login's of this person, and in use.
+        let mut processes = self.processes.values();
+        let is_right = |hub: &&Arc<Hub>| {
+            hub.key == *key && hub.fingerprint == environment.fingerprint && hub.is_open()
+        };
+        processes.find(is_right).cloned()
     }
 
     fn place(&self, user: Option<&str>, limits: Limits) -> Place {

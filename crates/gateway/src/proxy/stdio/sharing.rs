@@ -16,6 +16,8 @@ pub enum Sharing {
     /// All sessions of one user whose clients can do the same. The default: it is what a program does that a person starts
     /// at home, takes less memory than one for each session, and nothing of one user meets another's. What a server keeps
     /// for its client is then kept for all of the user's: subscriptions, the level of its log, a folder that it has changed to.
+    /// What it asks may be answered by another client of the same user. Where its environment holds the upstream's token, it is
+    /// one of each login's: each has a token of its own.
     ///
     /// A session that nobody has signed in for keeps a process to itself: it may become somebody's later.
     #[default]
