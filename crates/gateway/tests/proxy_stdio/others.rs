@@ -1,11 +1,27 @@
 //! What one client does, and others at the same program do not suffer.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use mcp_login_gateway::proxy::Sharing;
 use serde_json::json;
 
-use super::proxy_setup::caller;
-use super::setup::Setup;
+use super::proxy_setup::{caller, caller_named};
+use super::setup::{Client, Events, Server, Setup, gone};
+
+fn setup(sharing: Sharing) -> Setup {
+    Setup { sharing, ..Setup::with_env(&[]) }
+}
+
+fn person(server: &Server, name: &str) -> Client {
+    server.client(Some(caller_named(name, Ok("t"))))
+}
+
+async fn open(server: &Server, name: &str) -> Client {
+    let mut client = person(server, name);
+    client.initialize().await;
+    client
+}
 
 #[tokio::test]
 async fn two_logins_of_one_person_are_two_processes() {
@@ -22,5 +38,36 @@ async fn two_logins_of_one_person_are_two_processes() {
     one.caller = Some(caller(Ok("login-1-renewed")));
     assert_eq!(one.request("heard", json!({})).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(two.call(json!(1), "heard", json!({})).await, json!([]));
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn an_initialize_that_is_given_up_keeps_nobody_waiting() {
+    // Its client deletes the session.
+    let server = Setup { sharing: Sharing::Shared, ..Setup::with_env(&[("STALLS", "1")]) }.start();
+    let ann = person(&server, "ann");
+    let answer = ann.send_initialize().await;
+    let session = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    let ann = ann.with_header("mcp-session-id", &session);
+    let mut events = Events::of(answer);
+    assert_eq!(events.next().await.unwrap()["params"]["data"], "starting");
+    // It cannot be cancelled, as it is not its client's alone.
+    ann.tell(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}"#).await;
+    assert_eq!(ann.call(json!(1), "heard", json!({})).await, json!([]));
+    assert_eq!(ann.delete().await.status(), StatusCode::NO_CONTENT);
+    while events.next().await.is_some() {}
+    assert_eq!(person(&server, "bob").send_initialize().await.status(), StatusCode::OK);
+    server.proxy.end().await;
+
+    // It goes away, and does not come back.
+    let server = Setup { sharing: Sharing::User, ..Setup::with_env(&[("STALLS", "1")]) }.start();
+    let ann = person(&server, "ann");
+    let mut events = Events::of(ann.send_initialize().await);
+    events.next().await.unwrap();
+    drop(events);
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    assert_eq!(ann.send_initialize().await.status(), StatusCode::OK);
     server.proxy.end().await;
 }

@@ -29,6 +29,9 @@ def read():
 def initialize(request):
     if os.environ.get("FAILS") or request["params"].get("fails"):
         raise ValueError("will not")
+    if os.environ.get("STALLS"):
+        # Says something, and never answers.
+        return send({"method": "notifications/message", "params": {"data": "starting"}})
     capabilities = request["params"].get("capabilities")
     return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities}
 

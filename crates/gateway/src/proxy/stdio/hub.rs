@@ -34,6 +34,8 @@ const MAX_ASKED: usize = 64;
 const MAX_ASKED_OF_ALL: usize = 1024;
 /// The method that keeps a stream open (MCP 2026-07-28, "Subscriptions").
 pub(super) const LISTEN: &str = "subscriptions/listen";
+/// The method that a process answers once, for all that it serves.
+pub(super) const INITIALIZE: &str = "initialize";
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 #[derive(Debug)]
@@ -256,7 +258,7 @@ impl Hub {
             self.end.cancel();
         }
         for (n, asked) in asked {
-            asked.stream.close();
+            self.given_up(&asked);
             if let Some(line) = cancelled(n, &asked.method) {
                 let _ = self.tell(line).await;
             }
@@ -374,7 +376,11 @@ impl Hub {
     fn find(&self, session: u64, key: &str) -> Option<u64> {
         let state = self.state();
         let mut asked = state.asked.iter();
-        asked.find(|(_, asked)| asked.session == Some(session) && asked.key == key).map(|(n, _)| *n)
+        // MCP, "Cancellation": never of `initialize`, for which others wait, too.
+        let is_it = |asked: &Asked| {
+            asked.session == Some(session) && asked.key == key && asked.method != INITIALIZE
+        };
+        asked.find(|(_, asked)| is_it(asked)).map(|(n, _)| *n)
     }
 
     /// Tells the process that its client is ready, once.
@@ -399,10 +405,19 @@ impl Hub {
         Ok(result)
     }
 
+    /// Nobody hears the answer to this any more. Without the one to `initialize` a process is of no use to anybody: others
+    /// would wait for it for nothing.
+    fn given_up(&self, asked: &Asked) {
+        asked.stream.close();
+        if asked.method == INITIALIZE {
+            self.end.cancel();
+        }
+    }
+
     /// Nobody waits for this answer any more.
     pub(super) fn cancel(self: &Arc<Self>, n: u64) {
         let Some(asked) = self.state().asked.remove(&n) else { return };
-        asked.stream.close();
+        self.given_up(&asked);
         self.changed.notify_one();
         let Some(line) = cancelled(n, &asked.method) else { return };
         let Err(mpsc::error::TrySendError::Full(line)) = self.to_process.try_send(line.into()) else {
@@ -422,7 +437,7 @@ fn cancelled(n: u64, method: &str) -> Option<Bytes> {
     let line = format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{n},"reason":"the client has gone"}}}}"#
     );
-    (method != "initialize").then(|| line.into())
+    (method != INITIALIZE).then(|| line.into())
 }
 
 #[cfg(test)]

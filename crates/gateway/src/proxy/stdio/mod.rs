@@ -39,7 +39,7 @@ use super::body::{Bounds, Passing, Upload};
 use super::error::{Failure, ProxyError};
 use answer::Takes;
 use environment::Environment;
-use hub::{Asker, LISTEN};
+use hub::{Asker, INITIALIZE, LISTEN};
 use message::{Kind, Message};
 use pool::Pool;
 use resumption::Resumed;
@@ -116,7 +116,7 @@ impl Stdio {
         let message = self.message(request, body).await?;
         let takes = Takes::of(&request.headers);
         // A process is initialized once, and others may use it: whoever does it again opens another session.
-        let begins = matches!(&message.kind, Kind::Request { method, .. } if method == "initialize");
+        let begins = matches!(&message.kind, Kind::Request { method, .. } if method == INITIALIZE);
         let Some(session) = session.filter(|_| !begins) else {
             if let Err(reason) = stateless::check_headers(&request.headers, &message) {
                 return Ok(stateless::mismatch(&message, &reason));
@@ -184,7 +184,7 @@ impl Stdio {
             return Ok(stateless::mismatch(&message, &reason));
         }
         let method = match &message.kind {
-            Kind::Request { method, .. } if method != "initialize" => method.as_str(),
+            Kind::Request { method, .. } if method != INITIALIZE => method.as_str(),
             // None of the protocol's own goes over HTTP, and none needs a process.
             Kind::Notification { .. } => return Ok(StatusCode::ACCEPTED.into_response()),
             _ => {

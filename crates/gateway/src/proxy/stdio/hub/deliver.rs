@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::time::Instant;
 
-use super::{Asked, Hub, LISTEN};
+use super::{Asked, Hub, INITIALIZE, LISTEN};
 use crate::proxy::stdio::json::Spot;
 use crate::proxy::stdio::message::{Kind, Message};
 use crate::proxy::stdio::session::Session;
@@ -70,7 +70,7 @@ impl Hub {
                     .into(),
             )
         });
-        if asked.method == "initialize" {
+        if asked.method == INITIALIZE {
             if is_error {
                 self.retire();
             } else {
