@@ -7,7 +7,7 @@ use mcp_login_gateway::proxy::Sharing;
 use serde_json::json;
 
 use super::proxy_setup::{caller, caller_named};
-use super::setup::{Client, Events, Server, Setup, gone};
+use super::setup::{Client, Events, Server, Setup, gone, json as body};
 
 fn setup(sharing: Sharing) -> Setup {
     Setup { sharing, ..Setup::with_env(&[]) }
@@ -69,5 +69,16 @@ async fn an_initialize_that_is_given_up_keeps_nobody_waiting() {
     tokio::time::sleep(Duration::from_secs(61)).await;
     tokio::time::resume();
     assert_eq!(ann.send_initialize().await.status(), StatusCode::OK);
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn what_a_program_has_said_to_one_is_not_said_to_another() {
+    let server = setup(Sharing::User).start();
+    let (ann, bob) = (person(&server, "ann"), person(&server, "bob"));
+    let of_ann = body(ann.modern(json!(1), "server/discover", json!({ "x": "of ann" })).await).await;
+    assert_eq!(of_ann["error"]["data"]["x"], "of ann");
+    let of_bob = body(bob.modern(json!(2), "server/discover", json!({})).await).await;
+    assert_eq!(of_bob["error"], json!({ "code": -32601, "message": "Method not found" }));
     server.proxy.end().await;
 }

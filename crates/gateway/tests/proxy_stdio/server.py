@@ -184,7 +184,7 @@ def main():
         try:
             result = globals()[message["method"].replace("/", "_")](message)
         except KeyError:
-            send({"id": message["id"], "error": {"code": -32601, "message": "no such method"}})
+            send({"id": message["id"], "error": {"code": -32601, "message": "no such method", "data": message.get("params")}})
             continue
         except ValueError as error:
             send({"id": message["id"], "error": {"code": -32000, "message": str(error)}})

@@ -24,7 +24,8 @@ mod sharing;
 mod stateless;
 mod stream;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -48,8 +49,6 @@ use session::Session;
 pub use options::{Launch, Limits, StdioOptions};
 pub use sharing::Sharing;
 
-/// The longest error that is remembered of a program, in bytes.
-const MAX_REMEMBERED: usize = 4096;
 /// As good as.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -62,15 +61,15 @@ pub(super) struct Stdio {
     limits: Limits,
     sharing: Sharing,
     pool: Pool,
-    /// What the program has answered to `server/discover`, where it knows only the revisions before that.
-    of_the_past: OnceLock<String>,
+    /// Whether the program has said that it does not know `server/discover`: then it knows only the revisions before that.
+    is_of_the_past: AtomicBool,
 }
 
 impl Stdio {
     pub(super) fn new(options: StdioOptions) -> Self {
         let StdioOptions { mount, launch, limits, sharing } = options;
         let pool = Pool::new(Arc::from(mount.as_str()), limits);
-        Self { mount, launch, limits, sharing, pool, of_the_past: OnceLock::new() }
+        Self { mount, launch, limits, sharing, pool, is_of_the_past: AtomicBool::new(false) }
     }
 
     /// What is started, for the log.
@@ -195,8 +194,9 @@ impl Stdio {
             }
         };
         let asks_of_revisions = method == "server/discover";
-        if let Some(error) = self.of_the_past.get().filter(|_| asks_of_revisions) {
-            let answer = answer::json(stateless::of_error(&message, error));
+        if asks_of_revisions && self.is_of_the_past.load(Ordering::Relaxed) {
+            // In words of our own: what the program has said was said to somebody else.
+            let answer = answer::json(stateless::of_error(&message, stateless::UNKNOWN_METHOD));
             return Ok(stateless::with_status(answer, StatusCode::NOT_FOUND));
         }
         let takes = Takes::of(&request.headers);
@@ -258,13 +258,10 @@ impl Stdio {
             drop(message);
             let answered = answer::to_request(asked?, takes, limits).await?;
             let Some(line) = answered.error else { return Ok(answered.response) };
-            let error = stateless::error(&line);
-            let code = error.and_then(|(_, code)| code);
+            let code = stateless::code(&line);
             if is_discover && stateless::is_unknown(code) {
                 // It is the program that does not know, whoever's: the next who asks needs no process for it.
-                if let Some((error, _)) = error.filter(|(error, _)| error.len() <= MAX_REMEMBERED) {
-                    let _ = self.of_the_past.set(error.to_owned());
-                }
+                self.is_of_the_past.store(true, Ordering::Relaxed);
                 hub.retire();
             } else if is_discover && !stateless::is_known(code) && !key.is_of_many {
                 // Its client initializes next, for which there is another. One of many ends for nobody's odd question.
