@@ -82,3 +82,20 @@ async fn what_a_program_has_said_to_one_is_not_said_to_another() {
     assert_eq!(of_bob["error"], json!({ "code": -32601, "message": "Method not found" }));
     server.proxy.end().await;
 }
+
+#[tokio::test]
+async fn progress_that_is_nobodys_is_not_everybodys() {
+    let server = setup(Sharing::Shared).start();
+    let (ann, bob) = (open(&server, "ann").await, open(&server, "bob").await);
+    let mut stream = bob.listen().await;
+    for token in [json!("p".repeat(300)), json!(true), json!({ "a": 1 })] {
+        let params = json!({ "_meta": { "progressToken": token } });
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "progress", "params": params });
+        assert_eq!(ann.send("POST", &message.to_string()).await.status(), StatusCode::BAD_REQUEST);
+    }
+    // The server reports all the same, to whom nobody knows.
+    assert_eq!(ann.call(json!(1), "progress", json!({})).await, "done");
+    bob.call(json!(1), "say", json!({ "text": "after it" })).await;
+    assert_eq!(stream.next().await.unwrap()["params"]["data"], "after it");
+    server.proxy.end().await;
+}

@@ -91,7 +91,7 @@ def deaf(_):
 
 
 def progress(request):
-    token = request["params"]["_meta"]["progressToken"]
+    token = request["params"].get("_meta", {}).get("progressToken")
     send({"method": "notifications/progress", "params": {"progressToken": token, "progress": 1}})
     return "done"
 

@@ -16,6 +16,7 @@ const MAX_ID: usize = 256;
 pub(super) const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// The `_meta` that says which revision a request is of (MCP 2026-07-28, "`_meta`").
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
+const NO_TOKEN: &str = "a progressToken or subscriptionId is a string or a number of at most 256 bytes";
 const NO_MESSAGE: &str = "the body is not one message of JSON-RPC 2.0, each member once";
 
 /// A message, on one line.
@@ -88,7 +89,10 @@ impl Message {
             (Some(method), Some(id)) => {
                 let [meta] = members_of(params, ["_meta"]).map_err(|_| NO_MESSAGE)?;
                 let [progress] = members_of(meta, ["progressToken"]).map_err(|_| NO_MESSAGE)?;
-                let progress = progress.and_then(|token| Spot::of(json, token, MAX_ID));
+                // What cannot be replaced would be told apart from nobody else's.
+                let progress = progress
+                    .map(|token| Spot::of(json, token, MAX_ID).ok_or(NO_TOKEN))
+                    .transpose()?;
                 (Kind::Request { id, method, progress }, params)
             }
             (Some(method), None) => (notification(json, method, params)?, params),
@@ -167,7 +171,7 @@ fn notification(json: &str, method: String, params: Option<&str>) -> Result<Kind
     };
     let progress = of_params("progressToken", method == "notifications/progress")?;
     let request = of_params("requestId", method == "notifications/cancelled")?;
-    let subscription = subscription.and_then(|id| Spot::of(json, id, MAX_ID));
+    let subscription = subscription.map(|id| Spot::of(json, id, MAX_ID).ok_or(NO_TOKEN)).transpose()?;
     Ok(Kind::Notification { method, progress, request, subscription })
 }
 
@@ -281,6 +285,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":[],"method":"x"}"#,
             &format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#, "i".repeat(255)),
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":true}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":{"a":1}}}}"#,
+            r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":[]}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"ID":2,"method":"x"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{},"_Meta":{"progressToken":1}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progresstoken":2}}}"#,

@@ -35,6 +35,12 @@ impl Hub {
                     None => self.tell_listener(&message, request, Some(request)).await,
                 }
             }
+            // Nobody's that can be found, and so not everybody's.
+            Kind::Notification { method, .. }
+                if matches!(&**method, "notifications/progress" | "notifications/cancelled") =>
+            {
+                tracing::debug!(method, "a message of nothing that was asked is dropped");
+            }
             Kind::Notification { .. } => self.tell_all(message.line).await,
             Kind::Request { id, method, .. } => self.ask_client(&message, id, method).await,
         }
