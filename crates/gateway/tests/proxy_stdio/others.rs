@@ -99,3 +99,18 @@ async fn progress_that_is_nobodys_is_not_everybodys() {
     assert_eq!(stream.next().await.unwrap()["params"]["data"], "after it");
     server.proxy.end().await;
 }
+
+#[tokio::test]
+async fn nobody_uses_up_what_others_may_start() {
+    let mut setup = setup(Sharing::Shared);
+    setup.limits.starts = 2;
+    let server = setup.start();
+    for _ in 0..2 {
+        let mut eve = open(&server, "eve").await;
+        eve.request("die", json!({})).await;
+        gone(&eve.pid).await;
+    }
+    assert_eq!(person(&server, "eve").send_initialize().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(person(&server, "bob").send_initialize().await.status(), StatusCode::OK);
+    server.proxy.end().await;
+}

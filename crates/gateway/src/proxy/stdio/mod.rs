@@ -145,7 +145,7 @@ impl Stdio {
         let key = self.sharing.key(user, &environment, Some(&hello), || self.pool.fresh());
         // Where the first of several is refused, the next is the first.
         for _ in 0..3 {
-            let (hub, is_new) = self.pool.process(&self.launch, &key, &environment).await?;
+            let (hub, is_new) = self.pool.process(&self.launch, user, &key, &environment).await?;
             // A client that goes away meanwhile leaves no session, and no process that only it has begun.
             let opening = is_new.then(|| hub.end.clone().drop_guard());
             let session = match self.pool.open(user, &hub) {
@@ -249,7 +249,7 @@ impl Stdio {
             matches!(&message.kind, Kind::Request { method, .. } if method == "server/discover");
         // More than once where the process has just ended.
         for _ in 0..3 {
-            let (hub, _) = self.pool.process(&self.launch, &key, &environment).await?;
+            let (hub, _) = self.pool.process(&self.launch, user, &key, &environment).await?;
             let who = Asker { session: None, share: &share, takes_messages: takes.events };
             let asked = hub.ask(&message, who).await;
             if matches!(&asked, Err(Failure { error: ProxyError::SessionEnded, .. })) {

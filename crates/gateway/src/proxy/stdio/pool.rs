@@ -41,7 +41,7 @@ struct Held {
     sessions: HashMap<String, Arc<Session>>,
     /// Numbers the processes.
     count: u64,
-    /// Processes that were started, by their owners.
+    /// Processes that were started, by those who have asked for them.
     starts: HashMap<Option<String>, Bucket>,
     /// The gateway is about to end: what stays open by itself does not.
     is_ending: bool,
@@ -122,10 +122,11 @@ impl Pool {
     pub(super) async fn process(
         &self,
         launch: &Launch,
+        user: Option<&str>,
         key: &Key,
         environment: &Environment,
     ) -> Result<(Arc<Hub>, bool), Failure> {
-        let (hub, lines) = match self.reserve(key, environment).await? {
+        let (hub, lines) = match self.reserve(user, key, environment).await? {
             Reserved::There(hub) => return Ok((hub, false)),
             Reserved::New(hub, lines) => (hub, lines),
         };
@@ -151,7 +152,12 @@ impl Pool {
 
     /// A place among those that there may be. Where its user has all of theirs, the one of them that is idle for longest gives
     /// way, and where there are no more at all, the one of anybody: clients seldom say goodbye.
-    async fn reserve(&self, key: &Key, environment: &Environment) -> Result<Reserved, Failure> {
+    async fn reserve(
+        &self,
+        user: Option<&str>,
+        key: &Key,
+        environment: &Environment,
+    ) -> Result<Reserved, Failure> {
         // More than once where others of the same user come in between.
         for _ in 0..3 {
             let oldest = {
@@ -160,7 +166,7 @@ impl Pool {
                     return Ok(Reserved::There(hub));
                 }
                 match held.place(key.owner.as_deref(), self.limits) {
-                    Place::Free if !held.may_start(key.owner.as_ref(), self.limits) => {
+                    Place::Free if !held.may_start(user, self.limits) => {
                         let cause = "processes of this user are started too often";
                         return Err(Failure { error: ProxyError::Busy, cause: Some(cause.to_owned()) });
                     }
@@ -251,12 +257,13 @@ impl Held {
         }
     }
 
-    fn may_start(&mut self, owner: Option<&String>, limits: Limits) -> bool {
+    /// Whoever asks for it pays, also where the process is everybody's: nobody uses up what others may start.
+    fn may_start(&mut self, user: Option<&str>, limits: Limits) -> bool {
         let (now, rate) = (Instant::now(), Rate { burst: limits.starts, each: limits.start_again });
         if self.starts.len() >= MAX_STARTERS {
             self.starts.retain(|_, bucket| !bucket.is_full(now));
         }
-        self.starts.entry(owner.cloned()).or_default().allows(rate, now)
+        self.starts.entry(user.map(ToOwned::to_owned)).or_default().allows(rate, now)
     }
 
     fn make_room(&mut self, user: Option<&str>) -> Result<(), Failure> {
