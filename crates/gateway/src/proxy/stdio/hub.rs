@@ -32,6 +32,8 @@ const CHANNEL: usize = 4;
 /// Requests at once: of one session, or of one user without any; and of all of a process.
 const MAX_ASKED: usize = 64;
 const MAX_ASKED_OF_ALL: usize = 1024;
+/// Of one user, in all of their sessions, where the process is several people's.
+const MAX_ASKED_OF_ONE: usize = MAX_ASKED_OF_ALL / 8;
 /// The method that keeps a stream open (MCP 2026-07-28, "Subscriptions").
 pub(super) const LISTEN: &str = "subscriptions/listen";
 /// The method that a process answers once, for all that it serves.
@@ -316,8 +318,9 @@ impl Hub {
         if state.retires || self.end.is_cancelled() {
             return Err(ProxyError::SessionEnded.into());
         }
-        let mut of_them = 0;
+        let (mut of_them, mut of_user) = (0, 0);
         for other in state.asked.values() {
+            of_user += usize::from(other.user == asked.user);
             let is_theirs =
                 other.session == asked.session && (asked.session.is_some() || other.user == asked.user);
             of_them += usize::from(is_theirs);
@@ -326,7 +329,8 @@ impl Hub {
                 return Err(ProxyError::BadMessage("another request of this id is not answered yet").into());
             }
         }
-        if of_them >= MAX_ASKED || state.asked.len() >= MAX_ASKED_OF_ALL {
+        let is_too_much_of_one = self.key.is_of_many && of_user >= MAX_ASKED_OF_ONE;
+        if of_them >= MAX_ASKED || is_too_much_of_one || state.asked.len() >= MAX_ASKED_OF_ALL {
             return Err(ProxyError::Busy.into());
         }
         state.used = Instant::now();

@@ -23,3 +23,40 @@ async fn a_server_that_only_talks_is_not_in_use() {
     }
     assert_eq!((hub.idle_since(), session.idle_since()), since);
 }
+
+/// A process that takes everything and says nothing, and its sessions.
+fn hub(sharing: Sharing) -> Arc<Hub> {
+    let environment =
+        Environment { variables: Vec::new(), token: None, fingerprint: [0; 32], place: [0; 32] };
+    let key = sharing.key(Some("ann"), &environment, None, || 0);
+    let (hub, mut lines) = Hub::new(1, key, [0; 32], Duration::from_secs(1));
+    tokio::spawn(async move { while lines.recv().await.is_some() {} });
+    hub
+}
+
+fn session(hub: &Arc<Hub>, user: &str) -> Arc<Session> {
+    Session::open(user.to_owned(), Budget::new(1 << 20).share(Some(user)), hub).unwrap()
+}
+
+fn request(id: usize, method: &str) -> Message {
+    let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#);
+    Message::parse(&text.into()).unwrap()
+}
+
+#[tokio::test]
+async fn nobody_takes_all_places_of_a_process_of_many() {
+    let hub = hub(Sharing::Shared);
+    let mut waits = Vec::new();
+    let mut refused = 0;
+    for _ in 0..3 {
+        let eve = session(&hub, "eve");
+        for id in 0..MAX_ASKED {
+            match eve.ask(&request(id, "x"), true).await {
+                Ok(answer) => waits.push(answer),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert_eq!((waits.len(), refused), (MAX_ASKED_OF_ONE, 3 * MAX_ASKED - MAX_ASKED_OF_ONE));
+    assert!(session(&hub, "bob").ask(&request(1, "x"), true).await.is_ok());
+}
