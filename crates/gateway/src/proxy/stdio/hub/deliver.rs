@@ -10,7 +10,7 @@ use super::{Asked, Hub, INITIALIZE, LISTEN};
 use crate::proxy::stdio::json::Spot;
 use crate::proxy::stdio::message::{Kind, Message};
 use crate::proxy::stdio::session::Session;
-use crate::proxy::stdio::stream::Stream;
+use crate::proxy::stdio::stream::{Patience, Stream};
 
 /// Requests of a process's own at once.
 const MAX_ASKING: usize = 64;
@@ -30,7 +30,9 @@ impl Hub {
                     state.asking.get(&request.key).and_then(|session| state.sessions.get(session)).cloned()
                 };
                 match session {
-                    Some(session) => self.say(&session, message.line.clone()).await,
+                    Some(session) => {
+                        self.say(&session, message.line.clone(), self.patience_for_one()).await;
+                    }
                     // A server of 2026-07-28 ends a subscription so.
                     None => self.tell_listener(&message, request, Some(request)).await,
                 }
@@ -140,17 +142,20 @@ impl Hub {
                 only.map(|asked| Arc::clone(&asked.stream)),
             )
         };
+        let patience = if self.is_ones() { Patience::Each(self.patience) } else { Patience::None };
         if let Some(stream) = only {
-            stream.push(line, self.patience_for_one()).await;
+            stream.push(line, patience).await;
             return;
         }
         for session in sessions {
-            self.say(&session, line.clone()).await;
+            self.say(&session, line.clone(), patience).await;
         }
+        // Whoever reads can do so before the next.
+        tokio::task::yield_now().await;
     }
 
     /// To the session's stream where the client listens, else to what it has asked last; else it is kept.
-    async fn say(&self, session: &Session, line: Bytes) {
+    async fn say(&self, session: &Session, line: Bytes, patience: Patience) -> bool {
         let last: Option<Arc<Stream>> = {
             let state = self.state();
             let asked = state.asked.iter().filter(|(_, asked)| asked.session == Some(session.number));
@@ -158,16 +163,25 @@ impl Hub {
             last.filter(|_| !session.listens()).map(|(_, asked)| Arc::clone(&asked.stream))
         };
         let stream = last.unwrap_or_else(|| Arc::clone(&session.listening));
-        if !stream.push(line, self.patience_for_one()).await {
+        let is_taken = stream.push(line, patience).await;
+        if !is_taken {
             tracing::debug!("a message of the server's is dropped: nobody listens");
         }
+        is_taken
+    }
+
+    /// Whether nobody else suffers where a client is slow.
+    fn is_ones(&self) -> bool {
+        self.state().sessions.len() <= 1 && !self.key.is_of_many
     }
 
     /// Where others wait, too, one is waited for only as long as it takes to come to reading: it is at their cost.
-    fn patience_for_one(&self) -> Duration {
-        let state = self.state();
-        let is_alone = state.sessions.len() <= 1 && !self.key.is_of_many;
-        if is_alone { self.patience } else { self.patience.min(Duration::from_millis(100)) }
+    fn patience_for_one(&self) -> Patience {
+        if self.is_ones() {
+            Patience::Each(self.patience)
+        } else {
+            Patience::All(self.patience.min(Duration::from_millis(100)))
+        }
     }
 
     /// The process asks: its user, on the session that has asked last.
@@ -196,7 +210,9 @@ impl Hub {
             session
         };
         match session {
-            Some(session) => self.say(&session, message.line.clone()).await,
+            Some(session) => {
+                self.say(&session, message.line.clone(), self.patience_for_one()).await;
+            }
             None => self.refuse(&id.key, "there is no client to ask").await,
         }
     }
