@@ -114,3 +114,19 @@ async fn nobody_uses_up_what_others_may_start() {
     assert_eq!(person(&server, "bob").send_initialize().await.status(), StatusCode::OK);
     server.proxy.end().await;
 }
+
+#[tokio::test]
+async fn a_subscription_does_not_keep_a_process_that_is_not_wanted() {
+    // Its answer to server/discover is odd, so that its client goes on with another.
+    let server = Setup { sharing: Sharing::User, ..Setup::with_env(&[("ODD", "1")]) }.start();
+    let ann = person(&server, "ann");
+    let pid = body(ann.modern(json!(1), "pid", json!({})).await).await["result"].clone();
+    let mut subscription = Events::of(ann.modern(json!("s"), "subscriptions/listen", json!({})).await);
+    subscription.next().await.unwrap();
+    ann.modern(json!(2), "server/discover", json!({})).await;
+    let last = subscription.next().await.unwrap();
+    assert_eq!(last["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "s");
+    assert_eq!(subscription.next().await, None);
+    gone(&pid).await;
+    server.proxy.end().await;
+}

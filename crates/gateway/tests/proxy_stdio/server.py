@@ -36,6 +36,10 @@ def initialize(request):
     return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities}
 
 
+def pid(_):
+    return os.getpid()
+
+
 def environment(_):
     return dict(os.environ)
 

@@ -178,13 +178,8 @@ impl Hub {
 
     /// Takes nothing more, and ends once everything asked is answered.
     pub(super) fn retire(&self) {
-        let mut state = self.state();
-        state.retires = true;
-        for session in state.sessions.values() {
-            session.listening.close();
-        }
-        drop(state);
-        self.changed.notify_one();
+        self.state().retires = true;
+        self.end_streams();
     }
 
     /// Comes back when the process is not needed any more: after retirement, or when nothing has passed for this long.
@@ -229,6 +224,8 @@ impl Hub {
             );
             asked.stream.finish(line.into(), false, || None);
         }
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// One more session. The number is its own among those of this process.
