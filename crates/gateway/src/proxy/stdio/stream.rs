@@ -247,6 +247,9 @@ impl Stream {
         let id = log.readers;
         log.reader = Some(id);
         let next = from.unwrap_or(log.unheard);
+        // What is read again has to stay until then, while more comes.
+        let first = log.events.front().map_or(log.next, |event| event.place);
+        log.unheard = log.unheard.min(next.max(first));
         drop(log);
         self.changed.notify_waiters();
         Reader { stream: Arc::clone(self), id, next }
@@ -431,5 +434,21 @@ mod tests {
                 heard(&mut reader).await;
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_again_stays_while_more_comes() {
+        let stream = new(Some("s"));
+        let mut reader = stream.read(None);
+        for place in 1..=MAX_EVENTS as u64 {
+            assert!(stream.push("x".into(), SOON).await);
+            assert_eq!(heard(&mut reader).await.0, place);
+        }
+        let mut again = stream.read(Some(2));
+        // One gives way that it has heard, and no other.
+        assert!(stream.push("y".into(), SOON).await && !stream.push("y".into(), SOON).await);
+        assert_eq!(heard(&mut again).await.0, 2);
+        assert!(stream.push("y".into(), SOON).await);
+        assert_eq!(heard(&mut again).await.0, 3);
     }
 }
