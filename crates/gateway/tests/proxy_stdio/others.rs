@@ -116,6 +116,21 @@ async fn nobody_uses_up_what_others_may_start() {
 }
 
 #[tokio::test]
+async fn what_is_not_read_takes_its_place_until_it_is() {
+    let mut setup = setup(Sharing::User);
+    // One person has an eighth of it.
+    setup.limits.waiting = 8 * 10_000;
+    let server = setup.start();
+    let mut ann = open(&server, "ann").await;
+    let unread = ann.request("long", json!({ "length": 9_000 })).await;
+    let refused = body(ann.request("long", json!({ "length": 9_000 })).await).await;
+    assert_eq!(refused["error"]["code"], -32603);
+    assert!(body(unread).await["result"].is_string());
+    assert!(ann.call(json!(1), "long", json!({ "length": 9_000 })).await.is_string());
+    server.proxy.end().await;
+}
+
+#[tokio::test]
 async fn a_subscription_does_not_keep_a_process_that_is_not_wanted() {
     // Its answer to server/discover is odd, so that its client goes on with another.
     let server = Setup { sharing: Sharing::User, ..Setup::with_env(&[("ODD", "1")]) }.start();

@@ -64,7 +64,7 @@ pub(super) async fn to_request(
     let first = match timeout_at(soon, answer.next()).await {
         Ok(Some(first)) if first.is_last => {
             let error = first.is_error.then(|| first.line.clone());
-            return Ok(Answered { response: json(first.line), error });
+            return Ok(Answered { response: json(first.into_line()), error });
         }
         Ok(Some(first)) => Some(first),
         Ok(None) => return Err(ProxyError::ProcessEnded.into()),

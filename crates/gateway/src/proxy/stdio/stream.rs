@@ -30,6 +30,25 @@ pub(super) struct Event {
     _room: Option<Arc<Room>>,
 }
 
+/// A line that waits no less for being handed on: its room is taken until nobody holds it any more.
+struct Held {
+    line: Bytes,
+    _room: Option<Arc<Room>>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.line
+    }
+}
+
+impl Event {
+    /// The line, with its room.
+    pub(super) fn into_line(self) -> Bytes {
+        Bytes::from_owner(Held { line: self.line, _room: self._room })
+    }
+}
+
 /// How long a reader is waited for where there is no place for a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Patience {
