@@ -145,3 +145,14 @@ async fn a_subscription_does_not_keep_a_process_that_is_not_wanted() {
     gone(&pid).await;
     server.proxy.end().await;
 }
+
+#[tokio::test]
+async fn without_a_session_nobody_hears_what_may_be_anothers() {
+    for (sharing, is_heard) in [(Sharing::User, true), (Sharing::Shared, false)] {
+        let server = setup(sharing).start();
+        let answer = person(&server, "ann").modern(json!(1), "say", json!({ "text": "x" })).await;
+        let is_stream = answer.headers()["content-type"] == "text/event-stream";
+        assert_eq!(is_stream, is_heard, "{sharing:?}");
+        server.proxy.end().await;
+    }
+}

@@ -136,6 +136,8 @@ impl Hub {
             let state = self.state();
             let mut asked = state.asked.values();
             let only = asked.next().filter(|_| state.asked.len() == 1);
+            // Of several people it may be meant for another, who has just gone.
+            let only = only.filter(|_| !self.key.is_of_many);
             let only = only.filter(|asked| asked.session.is_none() && asked.takes_messages);
             (
                 state.sessions.values().cloned().collect::<Vec<_>>(),
