@@ -156,3 +156,24 @@ async fn without_a_session_nobody_hears_what_may_be_anothers() {
         server.proxy.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_server_that_asks_in_vain_may_ask_again() {
+    let server = setup(Sharing::User).start();
+    let ann = open(&server, "ann").await;
+    let mut events = ann.begin(json!(1), "ask_in_vain", json!({ "times": 64 })).await;
+    while events.next().await.is_some() {}
+    let mut events = ann.begin(json!(2), "ask", json!({})).await;
+    assert_eq!(events.next().await.unwrap()["method"], "roots/list");
+    server.proxy.end().await;
+
+    // One that cannot be asked is not waited for.
+    let server = setup(Sharing::User).start();
+    let mut ann = open(&server, "ann").await;
+    ann.accept = "application/json";
+    for _ in 0..64 {
+        ann.call(json!(1), "say", json!({ "text": "kept" })).await;
+    }
+    assert_eq!(ann.call(json!(2), "ask", json!({})).await["code"], -32601);
+    server.proxy.end().await;
+}

@@ -116,6 +116,13 @@ def ask(_):
         backlog.append(message)
 
 
+def ask_in_vain(request):
+    for n in range(request["params"]["times"]):
+        send({"id": n + 1000, "method": "roots/list"})
+        send({"method": "notifications/cancelled", "params": {"requestId": n + 1000}})
+    return "asked"
+
+
 def say(request):
     send({"method": "notifications/message", "params": {"data": request["params"]["text"]}})
     return "said"

@@ -26,8 +26,10 @@ impl Hub {
             }
             Kind::Notification { request: Some(request), .. } => {
                 let session = {
-                    let state = self.state();
-                    state.asking.get(&request.key).and_then(|session| state.sessions.get(session)).cloned()
+                    // It waits for no answer any more.
+                    let mut state = self.state();
+                    let session = state.asking.remove(&request.key);
+                    session.and_then(|session| state.sessions.get(&session)).cloned()
                 };
                 match session {
                     Some(session) => {
@@ -211,11 +213,13 @@ impl Hub {
             }
             session
         };
-        match session {
-            Some(session) => {
-                self.say(&session, message.line.clone(), self.patience_for_one()).await;
-            }
-            None => self.refuse(&id.key, "there is no client to ask").await,
+        let is_asked = match session {
+            Some(session) => self.say(&session, message.line.clone(), self.patience_for_one()).await,
+            None => false,
+        };
+        if !is_asked {
+            self.state().asking.remove(&id.key);
+            self.refuse(&id.key, "there is no client to ask").await;
         }
     }
 
