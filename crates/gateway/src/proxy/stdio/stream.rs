@@ -43,9 +43,9 @@ impl AsRef<[u8]> for Held {
 }
 
 impl Event {
-    /// The line, with its room.
-    pub(super) fn into_line(self) -> Bytes {
-        Bytes::from_owner(Held { line: self.line, _room: self._room })
+    /// What is made of it for its client, with its room.
+    pub(super) fn hold(&self, line: Bytes) -> Bytes {
+        Bytes::from_owner(Held { line, _room: self._room.clone() })
     }
 }
 
