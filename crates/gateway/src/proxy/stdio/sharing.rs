@@ -44,6 +44,10 @@ pub(super) struct Key {
 }
 
 impl Sharing {
+    /// Processes that everybody's may be at once: one for each revision that begins with `initialize`, one for those that are
+    /// none, and one for all since.
+    pub(crate) const MAX_SHARED: usize = REVISIONS.len() + 2;
+
     /// The process for this user. `fresh` numbers a session.
     pub(super) fn key(
         self,
