@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use mcp_login_gateway::proxy::Sharing;
 use serde_json::json;
 
-use super::proxy_setup::{caller, caller_named};
+use super::proxy_setup::{caller, caller_named, soon};
 use super::setup::{Client, Events, Server, Setup, gone, json as body};
 
 fn setup(sharing: Sharing) -> Setup {
@@ -175,5 +175,33 @@ async fn a_server_that_asks_in_vain_may_ask_again() {
         ann.call(json!(1), "say", json!({ "text": "kept" })).await;
     }
     assert_eq!(ann.call(json!(2), "ask", json!({})).await["code"], -32601);
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn what_is_cancelled_takes_no_place() {
+    let server = setup(Sharing::User).start();
+    let ann = open(&server, "ann").await;
+    let cancel = async |id: usize| {
+        let params = json!({ "requestId": id });
+        ann.tell(
+            &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }).to_string(),
+        )
+        .await;
+    };
+    // As many as one session may ask at once.
+    let asked: Vec<_> = (0..64).map(|id| ann.later_with(&json!(id), "hang", &json!({}))).collect();
+    // Each of them is asked by the time that it is there to be cancelled.
+    for (id, answer) in asked.into_iter().enumerate() {
+        soon("the end of a request", async {
+            while !answer.is_finished() {
+                cancel(id).await;
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(body(answer.await.unwrap()).await["error"]["message"], "cancelled by its client");
+    }
+    assert_eq!(ann.call(json!("x"), "heard", json!({})).await.as_array().unwrap().len(), 64);
     server.proxy.end().await;
 }

@@ -359,10 +359,13 @@ impl Hub {
             }
             Kind::Notification { method, request, .. } if method == "notifications/cancelled" => {
                 let n = request.as_ref().and_then(|request| self.find(session, &request.key));
-                request
-                    .as_ref()
-                    .zip(n)
-                    .map(|(request, n)| message.with(vec![(request.at.clone(), &*n.to_string())]))
+                if let Some((request, n)) = request.as_ref().zip(n) {
+                    let line = message.with(vec![(request.at.clone(), &*n.to_string())]);
+                    let told = self.tell(Line { text: line, _room: message.room.clone() }).await;
+                    self.end_cancelled(n);
+                    return told;
+                }
+                None
             }
             // What one of them says of itself is not true of all.
             Kind::Notification { .. } => (!self.key.is_of_many).then(|| message.line.clone()),
@@ -372,6 +375,17 @@ impl Hub {
             return Ok(());
         };
         self.tell(Line { text, _room: message.room }).await
+    }
+
+    /// Most programs answer nothing to what was cancelled, so that it would keep its place until its time is over.
+    fn end_cancelled(&self, n: u64) {
+        let Some(asked) = self.state().asked.remove(&n) else { return };
+        let id = &asked.id;
+        let line = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"cancelled by its client"}}}}"#
+        );
+        asked.stream.finish(line.into(), true, || None);
+        self.changed.notify_one();
     }
 
     fn find(&self, session: u64, key: &str) -> Option<u64> {
