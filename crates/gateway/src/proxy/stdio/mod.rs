@@ -287,7 +287,8 @@ impl Stdio {
         })
     }
 
-    /// The session that the request names, if it is the user's and its process still has the right environment.
+    /// The session that the request names, if it is the user's. Where its process should have another environment by now, it
+    /// takes no more requests, and what was asked comes to its end.
     async fn session(&self, request: &Parts) -> Result<Arc<Session>, Failure> {
         let id = session_id(&request.headers)?;
         let caller = caller(request);
@@ -295,7 +296,6 @@ impl Stdio {
         let environment = Environment::of(&self.launch, caller).await?;
         if environment.fingerprint != session.hub.fingerprint {
             session.hub.retire();
-            return Err(ProxyError::SessionEnded.into());
         }
         Ok(session)
     }

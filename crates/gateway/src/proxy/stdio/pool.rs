@@ -83,11 +83,11 @@ impl Pool {
         held.count
     }
 
-    /// The open session of this id, if the user may use it: his own, or one that nobody in particular has opened.
+    /// The session of this id, if the user may use it: his own, or one that nobody in particular has opened.
     pub(super) fn find(&self, id: &str, user: Option<&str>) -> Option<Arc<Session>> {
         let session = self.held().sessions.get(id).cloned()?;
         let is_theirs = session.owner.is_none() || session.owner.as_deref() == user;
-        (is_theirs && session.is_open()).then_some(session)
+        (is_theirs && session.is_live()).then_some(session)
     }
 
     /// A new session of this process. Where its user has as many as there may be, the one that is idle for longest gives way.

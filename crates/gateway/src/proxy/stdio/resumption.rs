@@ -92,14 +92,16 @@ impl Session {
 
     /// Goes on after the event of this id. One of another session's, or of a stream that is no longer kept, gives nothing.
     pub(super) fn resume(self: &Arc<Self>, last: &str) -> Result<Resumed, Failure> {
-        let listening = self.listen_check()?;
+        self.check_live()?;
+        self.hub.uses();
         let (name, place) = last.rsplit_once('-').unwrap_or_default();
         let next = place.parse::<u64>().ok().and_then(|place| place.checked_add(1));
         let is_of = |stream: &Stream| stream.name.as_deref() == Some(name);
         let unknown = ProxyError::BadMessage("nothing is kept of this Last-Event-ID");
         let next = next.ok_or_else(|| unknown.clone())?;
-        if is_of(listening) {
-            return Ok(Resumed::Listening(listening.read(Some(next))));
+        if is_of(&self.listening) {
+            self.check()?;
+            return Ok(Resumed::Listening(self.listening.read(Some(next))));
         }
         let kept = self.kept().iter().find(|kept| is_of(&kept.stream)).cloned().ok_or(unknown)?;
         let end = kept.end;

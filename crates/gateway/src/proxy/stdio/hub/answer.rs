@@ -93,7 +93,7 @@ impl Drop for Answer {
         }
         match (self.kept.take(), self.session.take()) {
             // What has come to its end may not have come to the client's.
-            (Some(kept), Some(session)) if session.is_open() => {
+            (Some(kept), Some(session)) if session.is_live() => {
                 session.wait_for(&kept, Arc::clone(&self.hub));
             }
             _ if !self.is_done => self.hub.cancel(self.n),

@@ -9,7 +9,8 @@ use crate::proxy::stdio::message::{Kind, Message};
 impl Hub {
     /// What a session says besides requests: a notification, or the answer to a request of the process's.
     pub(in crate::proxy::stdio) async fn hear(&self, message: Message, session: u64) -> Result<(), Failure> {
-        if !self.is_open() {
+        // While it retires, too: what was asked before is to come to its end.
+        if self.end.is_cancelled() {
             return Err(ProxyError::SessionEnded.into());
         }
         self.uses();
