@@ -84,6 +84,10 @@ impl Message {
             Some(id) if id.len() > MAX_ID => return Err("an id has at most 256 bytes"),
             Some(id) => Some(Spot::of(json, id, MAX_ID).ok_or("an id is a string or a number")?),
         };
+        // What one parser takes for a request and another for an answer is neither.
+        if (method.is_some() || error.is_some()) && result.is_some() || method.is_some() && error.is_some() {
+            return Err(NO_MESSAGE);
+        }
         let method = method.map(|method| string(method).ok_or(NO_MESSAGE)).transpose()?;
         let (kind, inner) = match (method, id) {
             (Some(method), Some(id)) => {
@@ -285,6 +289,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":[],"method":"x"}"#,
             &format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#, "i".repeat(255)),
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","error":{"code":1,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":true}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":{"a":1}}}}"#,
             r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":[]}}}"#,
