@@ -33,7 +33,7 @@ def initialize(request):
         # Says something, and never answers.
         return send({"method": "notifications/message", "params": {"data": "starting"}})
     capabilities = request["params"].get("capabilities")
-    return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities}
+    return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities, "heard": request["params"]}
 
 
 def pid(_):

@@ -179,13 +179,21 @@ async fn another_token_is_another_process_for_all_sessions() {
 #[tokio::test]
 async fn a_shared_process_asks_nobody() {
     let server = setup(Sharing::Shared);
-    let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": { "roots": {}, "sampling": {} } });
+    let hello = json!({
+        "protocolVersion": "2025-06-18",
+        "capabilities": { "roots": {}, "sampling": {} },
+        "clientInfo": { "name": "of ann", "version": "1" },
+        "_meta": { "x": "of ann" },
+    });
     let mut clients: Vec<Client> =
         ["ann", "bob"].into_iter().map(|user| server.client(Some(caller_named(user, Ok("t"))))).collect();
     let mut told = Vec::new();
     for client in &mut clients {
         client.hello = hello.clone();
-        told.push(client.initialize().await["told"].take());
+        let mut result = client.initialize().await;
+        assert!(!result["heard"].to_string().contains("of ann"), "{result}");
+        assert_eq!(result["heard"]["protocolVersion"], "2025-06-18");
+        told.push(result["told"].take());
     }
     assert_eq!(clients[0].pid, clients[1].pid);
     assert_eq!(told, [json!({}), json!({})]);

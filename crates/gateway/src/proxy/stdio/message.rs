@@ -58,8 +58,6 @@ pub(super) struct Hello {
     pub(super) version: String,
     /// Of capabilities, the same for every way to write them.
     pub(super) capabilities: String,
-    /// Where they stand.
-    pub(super) at: Option<Range<usize>>,
 }
 
 impl Message {
@@ -146,7 +144,6 @@ impl Message {
 
     /// What this `initialize` says of its client.
     pub(super) fn hello(&self) -> Result<Hello, &'static str> {
-        let text = std::str::from_utf8(&self.line).map_err(|_| NO_MESSAGE)?;
         let [version, capabilities] =
             members_of(self.inner(), ["protocolVersion", "capabilities"]).map_err(|_| NO_MESSAGE)?;
         let same =
@@ -154,14 +151,20 @@ impl Message {
         Ok(Hello {
             version: version.and_then(string).unwrap_or_default(),
             capabilities: capabilities.map(same).unwrap_or_default(),
-            at: capabilities.map(|capabilities| place(text, capabilities)),
         })
     }
 
-    /// This `initialize` of a client that can do nothing besides asking.
-    pub(super) fn with_no_capabilities(&self, hello: &Hello) -> Result<Self, &'static str> {
-        let edits = hello.at.iter().map(|at| (at.clone(), "{}")).collect();
-        Self::parse(&self.with(edits))
+    /// This `initialize` without anything that its client says of itself: of one that can do nothing besides asking.
+    pub(super) fn of_nobody(&self, revision: &str) -> Result<Self, &'static str> {
+        let id = match &self.kind {
+            Kind::Request { id, .. } => self.at(id.at.clone()),
+            _ => return Err(NO_MESSAGE),
+        };
+        let info = format!(r#"{{"name":"mcp-login","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
+        let params = format!(r#"{{"protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{info}}}"#);
+        let line =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{params}}}"#);
+        Ok(Self { room: self.room.clone(), ..Self::parse(&line.into())? })
     }
 }
 

@@ -155,7 +155,7 @@ impl Stdio {
             let closing = session.end.clone().drop_guard();
             let mut answered = if is_new {
                 let message = if key.is_of_many {
-                    message.with_no_capabilities(&hello).map_err(ProxyError::BadMessage)?
+                    message.of_nobody(sharing::revision(&hello)).map_err(ProxyError::BadMessage)?
                 } else {
                     message.clone()
                 };

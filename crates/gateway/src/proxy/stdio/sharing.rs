@@ -8,6 +8,12 @@ use super::message::Hello;
 /// The revisions that begin with `initialize`.
 const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// What a process of several people's is initialized with: of a revision that somebody has made up it hears nothing.
+pub(super) fn revision(hello: &Hello) -> &'static str {
+    let [.., newest] = REVISIONS;
+    REVISIONS.into_iter().find(|revision| *revision == hello.version).unwrap_or(newest)
+}
+
 /// Who shares a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sharing {

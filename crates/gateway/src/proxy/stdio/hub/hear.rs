@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 
-use super::{Hub, INITIALIZE, Line};
+use super::{Hub, INITIALIZE, INITIALIZED, Line};
 use crate::proxy::error::{Failure, ProxyError};
 use crate::proxy::stdio::message::{Kind, Message};
 
@@ -26,7 +26,9 @@ impl Hub {
                 is_theirs.then(|| message.line.clone())
             }
             Kind::Notification { method, .. } if method == "notifications/initialized" => {
-                return self.ready(message.line.clone()).await;
+                // What one of them says of itself is not said to a process of all.
+                let of_nobody = Bytes::from_static(INITIALIZED.as_bytes());
+                return self.ready(if self.key.is_of_many { of_nobody } else { message.line.clone() }).await;
             }
             Kind::Notification { method, request, .. } if method == "notifications/cancelled" => {
                 let n = request.as_ref().and_then(|request| self.find(session, &request.key));
