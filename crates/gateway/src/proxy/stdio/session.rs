@@ -77,12 +77,13 @@ impl Session {
         self.listening.has_reader()
     }
 
-    /// When the client last sent something or listened.
+    /// When the client last sent something, listened or was answered.
     pub(super) fn used(&self) -> Instant {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn uses(&self) {
+    /// The client has done something, or was answered.
+    pub(super) fn uses(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 

@@ -55,8 +55,10 @@ impl Hub {
             let mut state = self.state();
             let asked = number(id).and_then(|n| state.asked.remove(&n));
             // A server that only talks is not in use.
-            if asked.is_some() {
+            if let Some(asked) = &asked {
                 state.used = Instant::now();
+                let session = asked.session.and_then(|session| state.sessions.get(&session));
+                session.inspect(|session| session.uses());
             }
             asked
         };

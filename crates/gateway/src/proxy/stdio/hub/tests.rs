@@ -60,3 +60,16 @@ async fn nobody_takes_all_places_of_a_process_of_many() {
     assert_eq!((waits.len(), refused), (MAX_ASKED_OF_ONE, 3 * MAX_ASKED - MAX_ASKED_OF_ONE));
     assert!(session(&hub, "bob").ask(&request(1, "x"), true).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_in_use_until_its_answer_comes() {
+    let hub = hub(Sharing::User);
+    let session = session(&hub, "ann");
+    let _answer = session.ask(&request(1, "x"), true).await.unwrap();
+    let n = *hub.state().asked.keys().next().unwrap();
+    tokio::time::advance(Duration::from_secs(9)).await;
+    let line = format!(r#"{{"jsonrpc":"2.0","id":{n},"result":{{}}}}"#);
+    hub.deliver(Message::parse(&line.into()).unwrap()).await;
+    assert_eq!(session.idle_since(), Some(Instant::now()));
+    assert_eq!(hub.idle_since(), Some(Instant::now()));
+}
