@@ -77,6 +77,14 @@ struct State {
     retires: bool,
 }
 
+impl State {
+    fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.asked.values().all(|asked| asked.method == LISTEN)
+            && !self.sessions.values().any(|session| session.listens());
+        is_idle.then_some(self.used)
+    }
+}
+
 /// What is written to the process, without its end.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -161,10 +169,15 @@ impl Hub {
 
     /// Since when nothing is asked and no session listens. A subscription gives way: its client opens another.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state();
-        let is_idle = state.asked.values().all(|asked| asked.method == LISTEN)
-            && !state.sessions.values().any(|session| session.listens());
-        is_idle.then_some(state.used)
+        self.state().idle_since()
+    }
+
+    /// Takes nothing more, if it is still idle.
+    pub(super) fn gives_way(&self) -> bool {
+        let mut state = self.state();
+        let is_idle = state.idle_since().is_some();
+        state.retires |= is_idle;
+        is_idle
     }
 
     /// Whether something of this session is not answered yet.
@@ -187,10 +200,13 @@ impl Hub {
     pub(super) async fn unused(&self, limit: Duration) {
         loop {
             let (free, retires, end) = {
-                let state = self.state();
-                (state.asked.is_empty(), state.retires, state.used + limit)
+                let mut state = self.state();
+                let (free, end) = (state.asked.is_empty(), state.used + limit);
+                // Decided under one lock: nothing is taken in between that would not be answered.
+                state.retires |= free && end <= Instant::now();
+                (free, state.retires, end)
             };
-            if free && (retires || end <= Instant::now()) {
+            if free && retires {
                 return;
             }
             tokio::select! {
@@ -235,6 +251,7 @@ impl Hub {
         if state.retires || self.end.is_cancelled() {
             return Err(ProxyError::ProcessEnded.into());
         }
+        state.used = Instant::now();
         state.count += 1;
         let number = state.count;
         let session = session(number);

@@ -178,6 +178,8 @@ impl Pool {
                         held.processes.insert(number, Arc::clone(&hub));
                         return Ok(Reserved::New(hub, lines));
                     }
+                    // Somebody may have come to it by now.
+                    Place::After(oldest) if !oldest.gives_way() => continue,
                     Place::After(oldest) => oldest,
                     Place::None => break,
                 }

@@ -73,3 +73,21 @@ async fn a_session_is_in_use_until_its_answer_comes() {
     assert_eq!(session.idle_since(), Some(Instant::now()));
     assert_eq!(hub.idle_since(), Some(Instant::now()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_gives_way_takes_nothing_more() {
+    let hub = hub(Sharing::User);
+    let session = session(&hub, "ann");
+    let answer = session.ask(&request(1, "x"), true).await.unwrap();
+    assert!(!hub.gives_way() && hub.is_open());
+    drop(answer);
+    assert!(hub.gives_way());
+    assert!(session.ask(&request(2, "x"), true).await.is_err());
+
+    let hub = self::hub(Sharing::User);
+    tokio::time::advance(Duration::from_secs(9)).await;
+    let session = self::session(&hub, "ann");
+    assert_eq!(hub.idle_since(), Some(Instant::now()), "whoever comes uses it");
+    hub.unused(Duration::from_secs(10)).await;
+    assert!(session.ask(&request(1, "x"), true).await.is_err());
+}
