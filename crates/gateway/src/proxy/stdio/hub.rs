@@ -53,6 +53,8 @@ pub(super) struct Hub {
     to_process: mpsc::Sender<Line>,
     state: Mutex<State>,
     changed: Notify,
+    /// Whether the process has heard that its client is ready.
+    is_ready: tokio::sync::Mutex<bool>,
     /// What the process has answered to `initialize`.
     hello: watch::Sender<Option<Bytes>>,
     /// Ends the process at once.
@@ -71,8 +73,6 @@ struct State {
     asking: HashMap<String, u64>,
     /// When a client last sent something, listened or was answered.
     used: Instant,
-    /// Whether the process has heard that its client is ready.
-    is_ready: bool,
     /// Takes nothing more, and ends with the last answer.
     retires: bool,
 }
@@ -140,7 +140,6 @@ impl Hub {
             sessions: HashMap::new(),
             asking: HashMap::new(),
             used: Instant::now(),
-            is_ready: false,
             retires: false,
         };
         let hub = Self {
@@ -151,6 +150,7 @@ impl Hub {
             to_process,
             state: Mutex::new(state),
             changed: Notify::new(),
+            is_ready: tokio::sync::Mutex::new(false),
             hello: watch::Sender::new(None),
             end: CancellationToken::new(),
             gone: CancellationToken::new(),

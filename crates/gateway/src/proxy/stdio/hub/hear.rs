@@ -71,8 +71,13 @@ impl Hub {
         asked.find(|(_, asked)| is_it(asked)).map(|(n, _)| *n)
     }
 
-    /// Tells the process that its client is ready, once.
+    /// Tells the process that its client is ready, once. It has heard so before anybody goes on.
     pub(super) async fn ready(&self, line: Bytes) -> Result<(), Failure> {
-        if std::mem::replace(&mut self.state().is_ready, true) { Ok(()) } else { self.tell(line).await }
+        let mut is_ready = self.is_ready.lock().await;
+        if !*is_ready {
+            self.tell(line).await?;
+            *is_ready = true;
+        }
+        Ok(())
     }
 }
