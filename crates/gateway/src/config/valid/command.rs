@@ -49,7 +49,8 @@ pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<Co
     if sharing == Some(Sharing::Shared)
         && let Some(limits) = limits.filter(|limits| limits.processes_per_user < Sharing::MAX_SHARED)
     {
-        let name = if raw.max_processes_per_user.is_some() { "max_processes_per_user" } else { "max_processes" };
+        let name =
+            if raw.max_processes_per_user.is_some() { "max_processes_per_user" } else { "max_processes" };
         let message = format!(
             "\"shared\" is one process for each revision of MCP that clients speak, {} at most: with {} of them, clients \
              of different revisions end each other's",

@@ -32,7 +32,12 @@ impl Log {
     /// A line of its standard output that is no message. Somebody may wait for the answer that it was meant to be.
     pub(super) fn refused(&self, reason: &str, bucket: &mut Bucket) {
         if bucket.allows(REFUSED, Instant::now()) {
-            tracing::warn!(mcp = &*self.mcp, user = self.user, reason, "a line of a stdio server is left out");
+            tracing::warn!(
+                mcp = &*self.mcp,
+                user = self.user,
+                reason,
+                "a line of a stdio server is left out"
+            );
         }
     }
 

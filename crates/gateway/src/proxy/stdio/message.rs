@@ -92,9 +92,8 @@ impl Message {
                 let [meta] = members_of(params, ["_meta"]).map_err(|_| NO_MESSAGE)?;
                 let [progress] = members_of(meta, ["progressToken"]).map_err(|_| NO_MESSAGE)?;
                 // What cannot be replaced would be told apart from nobody else's.
-                let progress = progress
-                    .map(|token| Spot::of(json, token, MAX_ID).ok_or(NO_TOKEN))
-                    .transpose()?;
+                let progress =
+                    progress.map(|token| Spot::of(json, token, MAX_ID).ok_or(NO_TOKEN)).transpose()?;
                 (Kind::Request { id, method, progress }, params)
             }
             (Some(method), None) => (notification(json, method, params)?, params),
@@ -162,8 +161,7 @@ impl Message {
         };
         let info = format!(r#"{{"name":"mcp-login","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
         let params = format!(r#"{{"protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{info}}}"#);
-        let line =
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{params}}}"#);
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{params}}}"#);
         Ok(Self { room: self.room.clone(), ..Self::parse(&line.into())? })
     }
 }

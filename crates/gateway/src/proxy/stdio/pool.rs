@@ -235,9 +235,8 @@ impl Held {
     fn of_key(&self, key: &Key, environment: &Environment) -> Option<Arc<Hub>> {
         // One of another environment may be another login's of this person, and in use.
         let mut processes = self.processes.values();
-        let is_right = |hub: &&Arc<Hub>| {
-            hub.key == *key && hub.fingerprint == environment.fingerprint && hub.is_open()
-        };
+        let is_right =
+            |hub: &&Arc<Hub>| hub.key == *key && hub.fingerprint == environment.fingerprint && hub.is_open();
         processes.find(is_right).cloned()
     }
 

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 
-use super::{Hub, INITIALIZE, INITIALIZED, Line};
+use super::{Asked, Hub, INITIALIZE, INITIALIZED, Line};
 use crate::proxy::error::{Failure, ProxyError};
 use crate::proxy::stdio::message::{Kind, Message};
 
@@ -65,9 +65,8 @@ impl Hub {
         let state = self.state();
         let mut asked = state.asked.iter();
         // MCP, "Cancellation": never of `initialize`, for which others wait, too.
-        let is_it = |asked: &Asked| {
-            asked.session == Some(session) && asked.key == key && asked.method != INITIALIZE
-        };
+        let is_it =
+            |asked: &Asked| asked.session == Some(session) && asked.key == key && asked.method != INITIALIZE;
         asked.find(|(_, asked)| is_it(asked)).map(|(n, _)| *n)
     }
 

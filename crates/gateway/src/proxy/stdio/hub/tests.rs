@@ -91,3 +91,17 @@ async fn what_gives_way_takes_nothing_more() {
     hub.unused(Duration::from_secs(10)).await;
     assert!(session.ask(&request(1, "x"), true).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_to_all_waits_for_nobody() {
+    let hub = hub(Sharing::Shared);
+    let (eve, bob) = (session(&hub, "eve"), session(&hub, "bob"));
+    let (_unread, mut reader) = (eve.listen().unwrap(), bob.listen().unwrap());
+    let begin = Instant::now();
+    for _ in 0..100 {
+        let line = Bytes::from(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#);
+        hub.deliver(Message::parse(&line).unwrap()).await;
+        assert!(reader.next().await.is_some());
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
