@@ -71,8 +71,7 @@ impl Answer {
     pub(in crate::proxy::stdio) fn id_of(&mut self, place: u64, end: Instant) -> Option<String> {
         let id = self.stream.stream.id(place)?;
         if let Some(session) = self.session.as_ref().filter(|_| self.kept.is_none()) {
-            let kept = Kept { stream: Arc::clone(&self.stream.stream), n: self.n, id: self.id.clone(), end };
-            let kept = Arc::new(kept);
+            let kept = Kept::new(Arc::clone(&self.stream.stream), self.n, self.id.clone(), end);
             session.keep(&kept);
             self.kept = Some(kept);
         }
