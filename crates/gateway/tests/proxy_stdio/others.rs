@@ -195,7 +195,7 @@ async fn what_is_cancelled_takes_no_place() {
     for (id, answer) in asked.into_iter().enumerate() {
         soon("the end of a request", async {
             while !answer.is_finished() {
-                cancel(id).await;
+                Box::pin(cancel(id)).await;
                 tokio::task::yield_now().await;
             }
         })

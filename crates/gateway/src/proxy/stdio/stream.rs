@@ -27,7 +27,7 @@ pub(super) struct Event {
     /// An answer that is an error.
     pub(super) is_error: bool,
     /// Of what may wait in all.
-    _room: Option<Arc<Room>>,
+    room: Option<Arc<Room>>,
 }
 
 /// A line that waits no less for being handed on: its room is taken until nobody holds it any more.
@@ -45,7 +45,7 @@ impl AsRef<[u8]> for Held {
 impl Event {
     /// What is made of it for its client, with its room.
     pub(super) fn hold(&self, line: Bytes) -> Bytes {
-        Bytes::from_owner(Held { line, _room: self._room.clone() })
+        Bytes::from_owner(Held { line, _room: self.room.clone() })
     }
 }
 
@@ -115,7 +115,7 @@ impl Log {
         self.bytes += line.len();
         self.is_done |= is_last;
         self.last = self.last.or(is_last.then_some(self.next));
-        self.events.push_back(Event { place: self.next, line, is_last, is_error, _room: room.map(Arc::new) });
+        self.events.push_back(Event { place: self.next, line, is_last, is_error, room: room.map(Arc::new) });
         self.next += 1;
     }
 
