@@ -98,6 +98,7 @@ test('every configuration of the page is one that the gateway takes', async (t) 
   const all = [
     ...written('mcp-login\\.toml'),
     ...written('in \\[\\[mcp\\]\\]').map((part) => top + needed(part) + part),
+    ...written('before').map((part) => `${part}${top}path = "/mcp"\nbackend = "http://127.0.0.1:3000/mcp"\n`),
     ...written('after').map((part) => `${top}path = "/mcp"\nbackend = "http://127.0.0.1:3000/mcp"\n${part}`),
   ];
   assert.equal(all.length, text.match(/^```toml/gm).length, 'none is left out');

@@ -58,6 +58,21 @@ fn everything_of_a_program_can_be_set() {
 }
 
 #[test]
+fn few_processes_of_everybodys_are_a_warning() {
+    let of = |lines: &str| warnings(&file(&format!("processes = \"shared\"\n{lines}")));
+    let usual = of("");
+    for (lines, key) in [
+        ("max_processes = 5", "mcp[0].max_processes"),
+        ("max_processes_per_user = 1", "mcp[0].max_processes_per_user"),
+    ] {
+        let all = of(lines);
+        assert!(all.iter().any(|warned| warned == key) && all.len() == usual.len() + 1, "{all:?}");
+        assert_eq!(warnings(&file(lines)).len(), usual.len());
+    }
+    assert_eq!(of("max_processes = 6"), usual);
+}
+
+#[test]
 fn a_program_that_cannot_be_is_a_fault() {
     for (lines, key) in [
         ("env = { \"A=B\" = \"x\" }", "mcp[0].env.\"A=B\""),

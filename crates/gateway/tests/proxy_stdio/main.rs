@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod ends;
+mod others;
 #[path = "../proxy_setup/mod.rs"]
 mod proxy_setup;
 mod resumption;
@@ -80,18 +81,27 @@ async fn another_token_is_another_process() {
     let mut client = server.client(Some(caller(Ok("first"))));
     let old = client.initialize().await["pid"].clone();
     // Asked before the change, and answered after it.
-    let waits = client.begin(json!(1), "ask", json!({})).await;
+    let mut waits = client.begin(json!(1), "ask", json!({})).await;
+    assert_eq!(waits.next().await.unwrap()["method"], "roots/list");
 
     client.caller = Some(caller(Ok("second")));
     assert_eq!(client.request("environment", json!({})).await.status(), StatusCode::NOT_FOUND);
     assert!(is_alive(&old));
-    // Even with the first token the session takes nothing more: this one never comes to an answer.
-    drop(waits);
+    // Even with the first token the session takes no more requests.
     client.caller = Some(caller(Ok("first")));
     assert_eq!(client.request("environment", json!({})).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(client.send("GET", "").await.status(), StatusCode::NOT_FOUND);
+
+    // What was asked comes to its end, also where its connection breaks meanwhile.
+    client.caller = Some(caller(Ok("second")));
+    let last = waits.id.clone().unwrap();
+    drop(waits);
+    let mut waits = setup::Events::of(client.resume(&last).await);
+    client.tell(r#"{"jsonrpc":"2.0","id":1,"result":["root"]}"#).await;
+    assert_eq!(waits.next().await.unwrap()["result"], json!(["root"]));
+    assert_eq!(waits.next().await, None);
     setup::gone(&old).await;
 
-    client.caller = Some(caller(Ok("second")));
     assert_ne!(client.initialize().await["pid"], old);
     assert_eq!(client.call(json!(1), "environment", json!({})).await["TOKEN"], "second");
     server.proxy.end().await;

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use mcp_login_gateway::proxy::Sharing;
 use serde_json::json;
 
-use super::proxy_setup::caller_named;
+use super::proxy_setup::{caller_named, soon};
 use super::setup::{Client, Events, Server, Setup};
 
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":1,"result":["root"]}"#;
@@ -136,5 +136,25 @@ async fn clients_of_2025_11_25_can_come_back_from_the_beginning() {
     assert_eq!(place, "1");
     let mut again = Events::of(ann.resume(&format!("{name}-0")).await);
     assert_eq!(again.next().await.unwrap()["method"], "roots/list");
+    server.proxy.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_often_leaves_nothing_that_waits_for_it() {
+    let server = setup();
+    let ann = open(&server, "ann").await;
+    let (events, id) = begun(&ann).await;
+    drop(events);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..20 {
+        drop(Events::of(ann.resume(&id).await));
+    }
+    soon("the end of what waits", async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     server.proxy.end().await;
 }

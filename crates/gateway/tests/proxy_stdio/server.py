@@ -29,8 +29,15 @@ def read():
 def initialize(request):
     if os.environ.get("FAILS") or request["params"].get("fails"):
         raise ValueError("will not")
+    if os.environ.get("STALLS"):
+        # Says something, and never answers.
+        return send({"method": "notifications/message", "params": {"data": "starting"}})
     capabilities = request["params"].get("capabilities")
-    return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities}
+    return {"protocolVersion": "2025-06-18", "pid": os.getpid(), "arguments": sys.argv[1:], "told": capabilities, "heard": request["params"]}
+
+
+def pid(_):
+    return os.getpid()
 
 
 def environment(_):
@@ -88,7 +95,7 @@ def deaf(_):
 
 
 def progress(request):
-    token = request["params"]["_meta"]["progressToken"]
+    token = request["params"].get("_meta", {}).get("progressToken")
     send({"method": "notifications/progress", "params": {"progressToken": token, "progress": 1}})
     return "done"
 
@@ -107,6 +114,13 @@ def ask(_):
         if message.get("id") == 1 and "method" not in message:
             return message.get("result", message.get("error"))
         backlog.append(message)
+
+
+def ask_in_vain(request):
+    for n in range(request["params"]["times"]):
+        send({"id": n + 1000, "method": "roots/list"})
+        send({"method": "notifications/cancelled", "params": {"requestId": n + 1000}})
+    return "asked"
 
 
 def say(request):
@@ -181,7 +195,7 @@ def main():
         try:
             result = globals()[message["method"].replace("/", "_")](message)
         except KeyError:
-            send({"id": message["id"], "error": {"code": -32601, "message": "no such method"}})
+            send({"id": message["id"], "error": {"code": -32601, "message": "no such method", "data": message.get("params")}})
             continue
         except ValueError as error:
             send({"id": message["id"], "error": {"code": -32000, "message": str(error)}})

@@ -66,7 +66,12 @@ async fn the_same_ids_and_tokens_meet_each_their_own() {
     assert_eq!(ann.call(json!("x"), "heard", json!({})).await, json!(["c"]));
     ann.call(json!("x"), "release", json!({})).await;
     for (label, id, answer) in waits {
-        let mut events = Events::of(answer.await.unwrap());
+        let answer = answer.await.unwrap();
+        if label == "c" {
+            assert_eq!(body(answer).await["error"]["message"], "cancelled by its client");
+            continue;
+        }
+        let mut events = Events::of(answer);
         let progress = events.next().await.unwrap();
         assert_eq!(progress["params"], json!({ "progressToken": "p", "progress": label }));
         assert_eq!(events.next().await.unwrap(), json!({ "jsonrpc": "2.0", "id": id, "result": label }));
@@ -162,6 +167,8 @@ async fn another_token_is_another_process_for_all_sessions() {
     assert_eq!(one.pid, two.pid);
     one.caller = with("second");
     let old = one.pid.clone();
+    // The session knows whose token has become another.
+    assert_eq!(one.request("heard", json!({})).await.status(), StatusCode::NOT_FOUND);
     one.initialize().await;
     assert_eq!(one.call(json!(1), "environment", json!({})).await["TOKEN"], "second");
     gone(&old).await;
@@ -172,13 +179,21 @@ async fn another_token_is_another_process_for_all_sessions() {
 #[tokio::test]
 async fn a_shared_process_asks_nobody() {
     let server = setup(Sharing::Shared);
-    let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": { "roots": {}, "sampling": {} } });
+    let hello = json!({
+        "protocolVersion": "2025-06-18",
+        "capabilities": { "roots": {}, "sampling": {} },
+        "clientInfo": { "name": "of ann", "version": "1" },
+        "_meta": { "x": "of ann" },
+    });
     let mut clients: Vec<Client> =
         ["ann", "bob"].into_iter().map(|user| server.client(Some(caller_named(user, Ok("t"))))).collect();
     let mut told = Vec::new();
     for client in &mut clients {
         client.hello = hello.clone();
-        told.push(client.initialize().await["told"].take());
+        let mut result = client.initialize().await;
+        assert!(!result["heard"].to_string().contains("of ann"), "{result}");
+        assert_eq!(result["heard"]["protocolVersion"], "2025-06-18");
+        told.push(result["told"].take());
     }
     assert_eq!(clients[0].pid, clients[1].pid);
     assert_eq!(told, [json!({}), json!({})]);

@@ -46,6 +46,19 @@ pub(super) fn judge(raw: &raw::Mcp, key: &str, faults: &mut Faults) -> Option<Co
     let launch = launch(command, raw, key, faults);
     let limits = limits(raw, key, faults);
     let sharing = sharing(raw, &format!("{key}.processes"), launch.as_ref(), faults);
+    if sharing == Some(Sharing::Shared)
+        && let Some(limits) = limits.filter(|limits| limits.processes_per_user < Sharing::MAX_SHARED)
+    {
+        let name =
+            if raw.max_processes_per_user.is_some() { "max_processes_per_user" } else { "max_processes" };
+        let message = format!(
+            "\"shared\" is one process for each revision of MCP that clients speak, {} at most: with {} of them, clients \
+             of different revisions end each other's",
+            Sharing::MAX_SHARED,
+            limits.processes_per_user
+        );
+        faults.warn(format!("{key}.{name}"), message);
+    }
     Some(CommandConfig { launch: launch?, limits: limits?, sharing: sharing? })
 }
 

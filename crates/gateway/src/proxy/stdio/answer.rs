@@ -64,23 +64,24 @@ pub(super) async fn to_request(
     let first = match timeout_at(soon, answer.next()).await {
         Ok(Some(first)) if first.is_last => {
             let error = first.is_error.then(|| first.line.clone());
-            return Ok(Answered { response: json(first.line), error });
+            return Ok(Answered { response: json(first.hold(first.line.clone())), error });
         }
         Ok(Some(first)) => Some(first),
         Ok(None) => return Err(ProxyError::ProcessEnded.into()),
         Err(_) if soon < end => None,
         Err(_) => return Err(ProxyError::ResponseTimeout.into()),
     };
-    let mut begin = comment().to_vec();
+    let mut begin = comment();
     if takes.empty_events
         && let Some(id) = answer.id_of(0, end)
     {
-        begin = empty(&id);
+        begin = empty(&id).into();
     }
     if let Some(first) = first {
-        begin.extend_from_slice(&event(&first.line, answer.id_of(first.place, end)));
+        let part = event(&first.line, answer.id_of(first.place, end));
+        begin = first.hold([begin, part].concat().into());
     }
-    Ok(Answered { response: rest(answer, Some(begin.into()), end), error: None })
+    Ok(Answered { response: rest(answer, Some(begin), end), error: None })
 }
 
 /// What is still to come to a request, for a client that has come back to it.
@@ -97,7 +98,7 @@ fn rest(answer: Answer, begin: Option<Bytes>, end: Instant) -> Response {
         let now = Instant::now();
         let error = match timeout_at(end.min(now + SILENCE), answer.next()).await {
             Ok(Some(next)) => {
-                let part = event(&next.line, answer.id_of(next.place, end));
+                let part = next.hold(event(&next.line, answer.id_of(next.place, end)));
                 return Some((Ok(part), (!next.is_last).then_some((answer, None))));
             }
             Ok(None) if answer.is_elsewhere() || answer.is_heard() => return None,
@@ -134,7 +135,7 @@ pub(super) fn to_listener(messages: Reader, takes: Takes) -> Response {
         let part = match timeout_at(Instant::now() + SILENCE, messages.next()).await {
             Ok(next) => {
                 let next = next?;
-                event(&next.line, messages.stream.id(next.place))
+                next.hold(event(&next.line, messages.stream.id(next.place)))
             }
             Err(_) => comment(),
         };

@@ -24,6 +24,7 @@ use crate::proxy::error::{Failure, ProxyError};
 
 mod answer;
 mod deliver;
+mod hear;
 
 pub(super) use answer::Answer;
 
@@ -32,8 +33,12 @@ const CHANNEL: usize = 4;
 /// Requests at once: of one session, or of one user without any; and of all of a process.
 const MAX_ASKED: usize = 64;
 const MAX_ASKED_OF_ALL: usize = 1024;
+/// Of one user, in all of their sessions, where the process is several people's.
+const MAX_ASKED_OF_ONE: usize = MAX_ASKED_OF_ALL / 8;
 /// The method that keeps a stream open (MCP 2026-07-28, "Subscriptions").
 pub(super) const LISTEN: &str = "subscriptions/listen";
+/// The method that a process answers once, for all that it serves.
+pub(super) const INITIALIZE: &str = "initialize";
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 #[derive(Debug)]
@@ -48,6 +53,8 @@ pub(super) struct Hub {
     to_process: mpsc::Sender<Line>,
     state: Mutex<State>,
     changed: Notify,
+    /// Whether the process has heard that its client is ready.
+    is_ready: tokio::sync::Mutex<bool>,
     /// What the process has answered to `initialize`.
     hello: watch::Sender<Option<Bytes>>,
     /// Ends the process at once.
@@ -66,10 +73,16 @@ struct State {
     asking: HashMap<String, u64>,
     /// When a client last sent something, listened or was answered.
     used: Instant,
-    /// Whether the process has heard that its client is ready.
-    is_ready: bool,
     /// Takes nothing more, and ends with the last answer.
     retires: bool,
+}
+
+impl State {
+    fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.asked.values().all(|asked| asked.method == LISTEN)
+            && !self.sessions.values().any(|session| session.listens());
+        is_idle.then_some(self.used)
+    }
 }
 
 /// What is written to the process, without its end.
@@ -127,7 +140,6 @@ impl Hub {
             sessions: HashMap::new(),
             asking: HashMap::new(),
             used: Instant::now(),
-            is_ready: false,
             retires: false,
         };
         let hub = Self {
@@ -138,6 +150,7 @@ impl Hub {
             to_process,
             state: Mutex::new(state),
             changed: Notify::new(),
+            is_ready: tokio::sync::Mutex::new(false),
             hello: watch::Sender::new(None),
             end: CancellationToken::new(),
             gone: CancellationToken::new(),
@@ -156,10 +169,15 @@ impl Hub {
 
     /// Since when nothing is asked and no session listens. A subscription gives way: its client opens another.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state();
-        let is_idle = state.asked.values().all(|asked| asked.method == LISTEN)
-            && !state.sessions.values().any(|session| session.listens());
-        is_idle.then_some(state.used)
+        self.state().idle_since()
+    }
+
+    /// Takes nothing more, if it is still idle.
+    pub(super) fn gives_way(&self) -> bool {
+        let mut state = self.state();
+        let is_idle = state.idle_since().is_some();
+        state.retires |= is_idle;
+        is_idle
     }
 
     /// Whether something of this session is not answered yet.
@@ -174,23 +192,21 @@ impl Hub {
 
     /// Takes nothing more, and ends once everything asked is answered.
     pub(super) fn retire(&self) {
-        let mut state = self.state();
-        state.retires = true;
-        for session in state.sessions.values() {
-            session.listening.close();
-        }
-        drop(state);
-        self.changed.notify_one();
+        self.state().retires = true;
+        self.end_streams();
     }
 
     /// Comes back when the process is not needed any more: after retirement, or when nothing has passed for this long.
     pub(super) async fn unused(&self, limit: Duration) {
         loop {
             let (free, retires, end) = {
-                let state = self.state();
-                (state.asked.is_empty(), state.retires, state.used + limit)
+                let mut state = self.state();
+                let (free, end) = (state.asked.is_empty(), state.used + limit);
+                // Decided under one lock: nothing is taken in between that would not be answered.
+                state.retires |= free && end <= Instant::now();
+                (free, state.retires, end)
             };
-            if free && (retires || end <= Instant::now()) {
+            if free && retires {
                 return;
             }
             tokio::select! {
@@ -225,6 +241,8 @@ impl Hub {
             );
             asked.stream.finish(line.into(), false, || None);
         }
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// One more session. The number is its own among those of this process.
@@ -233,6 +251,7 @@ impl Hub {
         if state.retires || self.end.is_cancelled() {
             return Err(ProxyError::ProcessEnded.into());
         }
+        state.used = Instant::now();
         state.count += 1;
         let number = state.count;
         let session = session(number);
@@ -256,7 +275,7 @@ impl Hub {
             self.end.cancel();
         }
         for (n, asked) in asked {
-            asked.stream.close();
+            self.given_up(&asked);
             if let Some(line) = cancelled(n, &asked.method) {
                 let _ = self.tell(line).await;
             }
@@ -314,8 +333,9 @@ impl Hub {
         if state.retires || self.end.is_cancelled() {
             return Err(ProxyError::SessionEnded.into());
         }
-        let mut of_them = 0;
+        let (mut of_them, mut of_user) = (0, 0);
         for other in state.asked.values() {
+            of_user += usize::from(other.user == asked.user);
             let is_theirs =
                 other.session == asked.session && (asked.session.is_some() || other.user == asked.user);
             of_them += usize::from(is_theirs);
@@ -324,7 +344,8 @@ impl Hub {
                 return Err(ProxyError::BadMessage("another request of this id is not answered yet").into());
             }
         }
-        if of_them >= MAX_ASKED || state.asked.len() >= MAX_ASKED_OF_ALL {
+        let is_too_much_of_one = self.key.is_of_many && of_user >= MAX_ASKED_OF_ONE;
+        if of_them >= MAX_ASKED || is_too_much_of_one || state.asked.len() >= MAX_ASKED_OF_ALL {
             return Err(ProxyError::Busy.into());
         }
         state.used = Instant::now();
@@ -332,54 +353,6 @@ impl Hub {
         let n = state.count;
         state.asked.insert(n, asked);
         Ok(n)
-    }
-
-    /// What a session says besides requests: a notification, or the answer to a request of the process's.
-    pub(super) async fn hear(&self, message: Message, session: u64) -> Result<(), Failure> {
-        if !self.is_open() {
-            return Err(ProxyError::SessionEnded.into());
-        }
-        self.uses();
-        let line = match &message.kind {
-            Kind::Request { .. } => return Err(ProxyError::BadMessage("a request").into()),
-            // Only what this session was asked: no client answers for another.
-            Kind::Response { id, .. } => {
-                let mut state = self.state();
-                let is_theirs = state.asking.get(&id.key) == Some(&session);
-                if is_theirs {
-                    state.asking.remove(&id.key);
-                }
-                is_theirs.then(|| message.line.clone())
-            }
-            Kind::Notification { method, .. } if method == "notifications/initialized" => {
-                return self.ready(message.line.clone()).await;
-            }
-            Kind::Notification { method, request, .. } if method == "notifications/cancelled" => {
-                let n = request.as_ref().and_then(|request| self.find(session, &request.key));
-                request
-                    .as_ref()
-                    .zip(n)
-                    .map(|(request, n)| message.with(vec![(request.at.clone(), &*n.to_string())]))
-            }
-            // What one of them says of itself is not true of all.
-            Kind::Notification { .. } => (!self.key.is_of_many).then(|| message.line.clone()),
-        };
-        let Some(text) = line else {
-            tracing::debug!("an answer to nothing, or a notification that is not the process's, is dropped");
-            return Ok(());
-        };
-        self.tell(Line { text, _room: message.room }).await
-    }
-
-    fn find(&self, session: u64, key: &str) -> Option<u64> {
-        let state = self.state();
-        let mut asked = state.asked.iter();
-        asked.find(|(_, asked)| asked.session == Some(session) && asked.key == key).map(|(n, _)| *n)
-    }
-
-    /// Tells the process that its client is ready, once.
-    async fn ready(&self, line: Bytes) -> Result<(), Failure> {
-        if std::mem::replace(&mut self.state().is_ready, true) { Ok(()) } else { self.tell(line).await }
     }
 
     /// What the process has answered to `initialize`, once it has: no other `initialize` is sent to it. `None` when it has
@@ -399,10 +372,19 @@ impl Hub {
         Ok(result)
     }
 
+    /// Nobody hears the answer to this any more. Without the one to `initialize` a process is of no use to anybody: others
+    /// would wait for it for nothing.
+    fn given_up(&self, asked: &Asked) {
+        asked.stream.close();
+        if asked.method == INITIALIZE {
+            self.end.cancel();
+        }
+    }
+
     /// Nobody waits for this answer any more.
     pub(super) fn cancel(self: &Arc<Self>, n: u64) {
         let Some(asked) = self.state().asked.remove(&n) else { return };
-        asked.stream.close();
+        self.given_up(&asked);
         self.changed.notify_one();
         let Some(line) = cancelled(n, &asked.method) else { return };
         let Err(mpsc::error::TrySendError::Full(line)) = self.to_process.try_send(line.into()) else {
@@ -422,7 +404,7 @@ fn cancelled(n: u64, method: &str) -> Option<Bytes> {
     let line = format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{n},"reason":"the client has gone"}}}}"#
     );
-    (method != "initialize").then(|| line.into())
+    (method != INITIALIZE).then(|| line.into())
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use super::rate::{Bucket, Rate};
 const MAX_LINE: usize = 4 * 1024;
 /// Lines of one process: that many at once, and then one more every so often. The rest is counted.
 const RATE: Rate = Rate { burst: 200, each: Duration::from_millis(50) };
+/// The same of its standard output, of which the log gets none.
+const REFUSED: Rate = Rate { burst: 5, each: Duration::from_secs(60) };
 
 #[derive(Clone)]
 pub(super) struct Log {
@@ -25,6 +27,18 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn ended(&self, reason: &str) {
         tracing::info!(mcp = &*self.mcp, user = self.user, reason, "a stdio server ends");
+    }
+
+    /// A line of its standard output that is no message. Somebody may wait for the answer that it was meant to be.
+    pub(super) fn refused(&self, reason: &str, bucket: &mut Bucket) {
+        if bucket.allows(REFUSED, Instant::now()) {
+            tracing::warn!(
+                mcp = &*self.mcp,
+                user = self.user,
+                reason,
+                "a line of a stdio server is left out"
+            );
+        }
     }
 
     /// Its standard error, a line each.
@@ -133,10 +147,15 @@ mod tests {
         let guard = tracing::subscriber::set_default(log);
         let text = "x\n".repeat(RATE.burst as usize + 3);
         let log = Log { mcp: "/mcp".into(), user: Some("ann".into()), token: None };
+        let mut bucket = Bucket::default();
+        for _ in 0..REFUSED.burst + 3 {
+            log.refused("no message", &mut bucket);
+        }
         log.read(Some(text.as_bytes())).await;
         drop(guard);
         let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         assert_eq!(written.matches("a stdio server says ").count(), RATE.burst as usize + 1);
+        assert_eq!(written.matches("left out").count(), 1 + REFUSED.burst as usize);
         assert!(written.contains("lines=3"), "{written}");
     }
 }

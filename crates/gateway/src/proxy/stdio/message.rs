@@ -16,6 +16,7 @@ const MAX_ID: usize = 256;
 pub(super) const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// The `_meta` that says which revision a request is of (MCP 2026-07-28, "`_meta`").
 const REVISION: &str = "io.modelcontextprotocol/protocolVersion";
+const NO_TOKEN: &str = "a progressToken or subscriptionId is a string or a number of at most 256 bytes";
 const NO_MESSAGE: &str = "the body is not one message of JSON-RPC 2.0, each member once";
 
 /// A message, on one line.
@@ -57,8 +58,6 @@ pub(super) struct Hello {
     pub(super) version: String,
     /// Of capabilities, the same for every way to write them.
     pub(super) capabilities: String,
-    /// Where they stand.
-    pub(super) at: Option<Range<usize>>,
 }
 
 impl Message {
@@ -83,12 +82,18 @@ impl Message {
             Some(id) if id.len() > MAX_ID => return Err("an id has at most 256 bytes"),
             Some(id) => Some(Spot::of(json, id, MAX_ID).ok_or("an id is a string or a number")?),
         };
+        // What one parser takes for a request and another for an answer is neither.
+        if (method.is_some() || error.is_some()) && result.is_some() || method.is_some() && error.is_some() {
+            return Err(NO_MESSAGE);
+        }
         let method = method.map(|method| string(method).ok_or(NO_MESSAGE)).transpose()?;
         let (kind, inner) = match (method, id) {
             (Some(method), Some(id)) => {
                 let [meta] = members_of(params, ["_meta"]).map_err(|_| NO_MESSAGE)?;
                 let [progress] = members_of(meta, ["progressToken"]).map_err(|_| NO_MESSAGE)?;
-                let progress = progress.and_then(|token| Spot::of(json, token, MAX_ID));
+                // What cannot be replaced would be told apart from nobody else's.
+                let progress =
+                    progress.map(|token| Spot::of(json, token, MAX_ID).ok_or(NO_TOKEN)).transpose()?;
                 (Kind::Request { id, method, progress }, params)
             }
             (Some(method), None) => (notification(json, method, params)?, params),
@@ -138,7 +143,6 @@ impl Message {
 
     /// What this `initialize` says of its client.
     pub(super) fn hello(&self) -> Result<Hello, &'static str> {
-        let text = std::str::from_utf8(&self.line).map_err(|_| NO_MESSAGE)?;
         let [version, capabilities] =
             members_of(self.inner(), ["protocolVersion", "capabilities"]).map_err(|_| NO_MESSAGE)?;
         let same =
@@ -146,14 +150,19 @@ impl Message {
         Ok(Hello {
             version: version.and_then(string).unwrap_or_default(),
             capabilities: capabilities.map(same).unwrap_or_default(),
-            at: capabilities.map(|capabilities| place(text, capabilities)),
         })
     }
 
-    /// This `initialize` of a client that can do nothing besides asking.
-    pub(super) fn with_no_capabilities(&self, hello: &Hello) -> Result<Self, &'static str> {
-        let edits = hello.at.iter().map(|at| (at.clone(), "{}")).collect();
-        Self::parse(&self.with(edits))
+    /// This `initialize` without anything that its client says of itself: of one that can do nothing besides asking.
+    pub(super) fn of_nobody(&self, revision: &str) -> Result<Self, &'static str> {
+        let id = match &self.kind {
+            Kind::Request { id, .. } => self.at(id.at.clone()),
+            _ => return Err(NO_MESSAGE),
+        };
+        let info = format!(r#"{{"name":"mcp-login","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
+        let params = format!(r#"{{"protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{info}}}"#);
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{params}}}"#);
+        Ok(Self { room: self.room.clone(), ..Self::parse(&line.into())? })
     }
 }
 
@@ -167,7 +176,7 @@ fn notification(json: &str, method: String, params: Option<&str>) -> Result<Kind
     };
     let progress = of_params("progressToken", method == "notifications/progress")?;
     let request = of_params("requestId", method == "notifications/cancelled")?;
-    let subscription = subscription.and_then(|id| Spot::of(json, id, MAX_ID));
+    let subscription = subscription.map(|id| Spot::of(json, id, MAX_ID).ok_or(NO_TOKEN)).transpose()?;
     Ok(Kind::Notification { method, progress, request, subscription })
 }
 
@@ -281,6 +290,12 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":[],"method":"x"}"#,
             &format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#, "i".repeat(255)),
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","error":{"code":1,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":true}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":{"a":1}}}}"#,
+            r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":[]}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"ID":2,"method":"x"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{},"_Meta":{"progressToken":1}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progresstoken":2}}}"#,

@@ -3,7 +3,7 @@
 //!
 //! A session ends with its process: when that dies, when the environment of its user would be another by now (a renewed
 //! upstream token), when nothing has passed for a while. The client hears 404 then, and initializes anew. Requests of MCP
-//! 2026-07-28 belong to no session: whatever process their user has at the time gets them.
+//! 2026-07-28 belong to no session: whatever process of this environment their user has at the time gets them.
 
 mod answer;
 mod budget;
@@ -24,7 +24,8 @@ mod sharing;
 mod stateless;
 mod stream;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -39,7 +40,7 @@ use super::body::{Bounds, Passing, Upload};
 use super::error::{Failure, ProxyError};
 use answer::Takes;
 use environment::Environment;
-use hub::{Asker, LISTEN};
+use hub::{Asker, INITIALIZE, LISTEN};
 use message::{Kind, Message};
 use pool::Pool;
 use resumption::Resumed;
@@ -48,8 +49,6 @@ use session::Session;
 pub use options::{Launch, Limits, StdioOptions};
 pub use sharing::Sharing;
 
-/// The longest error that is remembered of a program, in bytes.
-const MAX_REMEMBERED: usize = 4096;
 /// As good as.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -62,15 +61,15 @@ pub(super) struct Stdio {
     limits: Limits,
     sharing: Sharing,
     pool: Pool,
-    /// What the program has answered to `server/discover`, where it knows only the revisions before that.
-    of_the_past: OnceLock<String>,
+    /// Whether the program has said that it does not know `server/discover`: then it knows only the revisions before that.
+    is_of_the_past: AtomicBool,
 }
 
 impl Stdio {
     pub(super) fn new(options: StdioOptions) -> Self {
         let StdioOptions { mount, launch, limits, sharing } = options;
         let pool = Pool::new(Arc::from(mount.as_str()), limits);
-        Self { mount, launch, limits, sharing, pool, of_the_past: OnceLock::new() }
+        Self { mount, launch, limits, sharing, pool, is_of_the_past: AtomicBool::new(false) }
     }
 
     /// What is started, for the log.
@@ -116,7 +115,7 @@ impl Stdio {
         let message = self.message(request, body).await?;
         let takes = Takes::of(&request.headers);
         // A process is initialized once, and others may use it: whoever does it again opens another session.
-        let begins = matches!(&message.kind, Kind::Request { method, .. } if method == "initialize");
+        let begins = matches!(&message.kind, Kind::Request { method, .. } if method == INITIALIZE);
         let Some(session) = session.filter(|_| !begins) else {
             if let Err(reason) = stateless::check_headers(&request.headers, &message) {
                 return Ok(stateless::mismatch(&message, &reason));
@@ -146,7 +145,7 @@ impl Stdio {
         let key = self.sharing.key(user, &environment, Some(&hello), || self.pool.fresh());
         // Where the first of several is refused, the next is the first.
         for _ in 0..3 {
-            let (hub, is_new) = self.pool.process(&self.launch, &key, &environment).await?;
+            let (hub, is_new) = self.pool.process(&self.launch, user, &key, &environment).await?;
             // A client that goes away meanwhile leaves no session, and no process that only it has begun.
             let opening = is_new.then(|| hub.end.clone().drop_guard());
             let session = match self.pool.open(user, &hub) {
@@ -156,7 +155,7 @@ impl Stdio {
             let closing = session.end.clone().drop_guard();
             let mut answered = if is_new {
                 let message = if key.is_of_many {
-                    message.with_no_capabilities(&hello).map_err(ProxyError::BadMessage)?
+                    message.of_nobody(sharing::revision(&hello)).map_err(ProxyError::BadMessage)?
                 } else {
                     message.clone()
                 };
@@ -184,7 +183,7 @@ impl Stdio {
             return Ok(stateless::mismatch(&message, &reason));
         }
         let method = match &message.kind {
-            Kind::Request { method, .. } if method != "initialize" => method.as_str(),
+            Kind::Request { method, .. } if method != INITIALIZE => method.as_str(),
             // None of the protocol's own goes over HTTP, and none needs a process.
             Kind::Notification { .. } => return Ok(StatusCode::ACCEPTED.into_response()),
             _ => {
@@ -195,8 +194,9 @@ impl Stdio {
             }
         };
         let asks_of_revisions = method == "server/discover";
-        if let Some(error) = self.of_the_past.get().filter(|_| asks_of_revisions) {
-            let answer = answer::json(stateless::of_error(&message, error));
+        if asks_of_revisions && self.is_of_the_past.load(Ordering::Relaxed) {
+            // In words of our own: what the program has said was said to somebody else.
+            let answer = answer::json(stateless::of_error(&message, stateless::UNKNOWN_METHOD));
             return Ok(stateless::with_status(answer, StatusCode::NOT_FOUND));
         }
         let takes = Takes::of(&request.headers);
@@ -249,7 +249,7 @@ impl Stdio {
             matches!(&message.kind, Kind::Request { method, .. } if method == "server/discover");
         // More than once where the process has just ended.
         for _ in 0..3 {
-            let (hub, _) = self.pool.process(&self.launch, &key, &environment).await?;
+            let (hub, _) = self.pool.process(&self.launch, user, &key, &environment).await?;
             let who = Asker { session: None, share: &share, takes_messages: takes.events };
             let asked = hub.ask(&message, who).await;
             if matches!(&asked, Err(Failure { error: ProxyError::SessionEnded, .. })) {
@@ -258,13 +258,10 @@ impl Stdio {
             drop(message);
             let answered = answer::to_request(asked?, takes, limits).await?;
             let Some(line) = answered.error else { return Ok(answered.response) };
-            let error = stateless::error(&line);
-            let code = error.and_then(|(_, code)| code);
+            let code = stateless::code(&line);
             if is_discover && stateless::is_unknown(code) {
                 // It is the program that does not know, whoever's: the next who asks needs no process for it.
-                if let Some((error, _)) = error.filter(|(error, _)| error.len() <= MAX_REMEMBERED) {
-                    let _ = self.of_the_past.set(error.to_owned());
-                }
+                self.is_of_the_past.store(true, Ordering::Relaxed);
                 hub.retire();
             } else if is_discover && !stateless::is_known(code) && !key.is_of_many {
                 // Its client initializes next, for which there is another. One of many ends for nobody's odd question.
@@ -290,7 +287,8 @@ impl Stdio {
         })
     }
 
-    /// The session that the request names, if it is the user's and its process still has the right environment.
+    /// The session that the request names, if it is the user's. Where its process should have another environment by now, it
+    /// takes no more requests, and what was asked comes to its end.
     async fn session(&self, request: &Parts) -> Result<Arc<Session>, Failure> {
         let id = session_id(&request.headers)?;
         let caller = caller(request);
@@ -298,7 +296,6 @@ impl Stdio {
         let environment = Environment::of(&self.launch, caller).await?;
         if environment.fingerprint != session.hub.fingerprint {
             session.hub.retire();
-            return Err(ProxyError::SessionEnded.into());
         }
         Ok(session)
     }

@@ -33,8 +33,8 @@ pub struct Limits {
     pub processes: usize,
     /// Of them one user's. All of those who are not signed in are one.
     pub processes_per_user: usize,
-    /// Processes that are started for one user at once, and until there may be one more. All of those who are not signed in,
-    /// and all who share a process, are one.
+    /// Processes that are started for one user at once, and until there may be one more. All of those who are not signed in
+    /// are one.
     pub starts: u32,
     /// See `starts`.
     pub start_again: Duration,

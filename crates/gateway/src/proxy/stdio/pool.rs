@@ -41,7 +41,7 @@ struct Held {
     sessions: HashMap<String, Arc<Session>>,
     /// Numbers the processes.
     count: u64,
-    /// Processes that were started, by their owners.
+    /// Processes that were started, by those who have asked for them.
     starts: HashMap<Option<String>, Bucket>,
     /// The gateway is about to end: what stays open by itself does not.
     is_ending: bool,
@@ -83,11 +83,11 @@ impl Pool {
         held.count
     }
 
-    /// The open session of this id, if the user may use it: his own, or one that nobody in particular has opened.
+    /// The session of this id, if the user may use it: his own, or one that nobody in particular has opened.
     pub(super) fn find(&self, id: &str, user: Option<&str>) -> Option<Arc<Session>> {
         let session = self.held().sessions.get(id).cloned()?;
         let is_theirs = session.owner.is_none() || session.owner.as_deref() == user;
-        (is_theirs && session.is_open()).then_some(session)
+        (is_theirs && session.is_live()).then_some(session)
     }
 
     /// A new session of this process. Where its user has as many as there may be, the one that is idle for longest gives way.
@@ -118,14 +118,15 @@ impl Pool {
         Ok(session)
     }
 
-    /// The process of this key, and whether it is a new one. One whose environment is another by now takes nothing more.
+    /// The process of this key and this environment, and whether it is a new one.
     pub(super) async fn process(
         &self,
         launch: &Launch,
+        user: Option<&str>,
         key: &Key,
         environment: &Environment,
     ) -> Result<(Arc<Hub>, bool), Failure> {
-        let (hub, lines) = match self.reserve(key, environment).await? {
+        let (hub, lines) = match self.reserve(user, key, environment).await? {
             Reserved::There(hub) => return Ok((hub, false)),
             Reserved::New(hub, lines) => (hub, lines),
         };
@@ -151,7 +152,12 @@ impl Pool {
 
     /// A place among those that there may be. Where its user has all of theirs, the one of them that is idle for longest gives
     /// way, and where there are no more at all, the one of anybody: clients seldom say goodbye.
-    async fn reserve(&self, key: &Key, environment: &Environment) -> Result<Reserved, Failure> {
+    async fn reserve(
+        &self,
+        user: Option<&str>,
+        key: &Key,
+        environment: &Environment,
+    ) -> Result<Reserved, Failure> {
         // More than once where others of the same user come in between.
         for _ in 0..3 {
             let oldest = {
@@ -160,7 +166,7 @@ impl Pool {
                     return Ok(Reserved::There(hub));
                 }
                 match held.place(key.owner.as_deref(), self.limits) {
-                    Place::Free if !held.may_start(key.owner.as_ref(), self.limits) => {
+                    Place::Free if !held.may_start(user, self.limits) => {
                         let cause = "processes of this user are started too often";
                         return Err(Failure { error: ProxyError::Busy, cause: Some(cause.to_owned()) });
                     }
@@ -172,6 +178,8 @@ impl Pool {
                         held.processes.insert(number, Arc::clone(&hub));
                         return Ok(Reserved::New(hub, lines));
                     }
+                    // Somebody may have come to it by now.
+                    Place::After(oldest) if !oldest.gives_way() => continue,
                     Place::After(oldest) => oldest,
                     Place::None => break,
                 }
@@ -225,13 +233,11 @@ fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
 
 impl Held {
     fn of_key(&self, key: &Key, environment: &Environment) -> Option<Arc<Hub>> {
-        for hub in self.processes.values().filter(|hub| hub.key == *key && hub.is_open()) {
-            if hub.fingerprint == environment.fingerprint {
-                return Some(Arc::clone(hub));
-            }
-            hub.retire();
-        }
-        None
+        // One of another environment may be another login's of this person, and in use.
+        let mut processes = self.processes.values();
+        let is_right =
+            |hub: &&Arc<Hub>| hub.key == *key && hub.fingerprint == environment.fingerprint && hub.is_open();
+        processes.find(is_right).cloned()
     }
 
     fn place(&self, user: Option<&str>, limits: Limits) -> Place {
@@ -252,12 +258,13 @@ impl Held {
         }
     }
 
-    fn may_start(&mut self, owner: Option<&String>, limits: Limits) -> bool {
+    /// Whoever asks for it pays, also where the process is everybody's: nobody uses up what others may start.
+    fn may_start(&mut self, user: Option<&str>, limits: Limits) -> bool {
         let (now, rate) = (Instant::now(), Rate { burst: limits.starts, each: limits.start_again });
         if self.starts.len() >= MAX_STARTERS {
             self.starts.retain(|_, bucket| !bucket.is_full(now));
         }
-        self.starts.entry(owner.cloned()).or_default().allows(rate, now)
+        self.starts.entry(user.map(ToOwned::to_owned)).or_default().allows(rate, now)
     }
 
     fn make_room(&mut self, user: Option<&str>) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ use super::environment::{Environment, inherited};
 use super::hub::{Hub, Line};
 use super::log::Log;
 use super::message::Message;
+use super::rate::Bucket;
 use super::{Launch, Limits, line, memory};
 use crate::descriptors;
 
@@ -66,7 +67,7 @@ pub(super) async fn run(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let said = tokio::spawn(log.clone().read(stderr));
     let reason = {
-        let mut read = pin!(read(stdout, &hub, limits.line));
+        let mut read = pin!(read(stdout, &hub, limits.line, &log));
         tokio::select! {
             reason = &mut read => reason,
             reason = write(stdin, lines, limits.write) => reason,
@@ -91,15 +92,16 @@ pub(super) async fn run(
 }
 
 /// Reads what the process says, to its end.
-async fn read(stdout: Option<ChildStdout>, hub: &Hub, max: usize) -> String {
+async fn read(stdout: Option<ChildStdout>, hub: &Hub, max: usize, log: &Log) -> String {
     let Some(stdout) = stdout else { return "no standard output".to_owned() };
     let mut stdout = BufReader::new(stdout);
+    let mut refused = Bucket::default();
     loop {
         match line::next(&mut stdout, max, false).await {
             Ok(Some(line)) if line.is_cut => return format!("a line of more than {max} bytes"),
             Ok(Some(line)) => match Message::parse(&line.text.into()) {
                 Ok(message) => hub.deliver(message).await,
-                Err(reason) => tracing::debug!(reason, "a line of a stdio server is left out"),
+                Err(reason) => log.refused(reason, &mut refused),
             },
             Ok(None) => return "its output has ended".to_owned(),
             Err(error) => return error.to_string(),

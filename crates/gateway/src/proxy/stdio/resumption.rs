@@ -4,11 +4,12 @@
 //! In these revisions a connection that ends is no cancellation. So where a client has been given an event with an id, its
 //! request goes on without it for a minute. Where it has not, it could never come back to it: then it is cancelled.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::hub::{Answer, Hub};
 use super::session::Session;
@@ -30,6 +31,18 @@ pub(super) struct Kept {
     pub(super) id: String,
     /// Until when it is waited for at all.
     pub(super) end: Instant,
+    /// Of what waits for its client to come back; gone, that ends.
+    waits: Mutex<Option<DropGuard>>,
+}
+
+impl Kept {
+    pub(super) fn new(stream: Arc<Stream>, n: u64, id: String, end: Instant) -> Arc<Self> {
+        Arc::new(Self { stream, n, id, end, waits: Mutex::default() })
+    }
+
+    fn waits(&self, guard: Option<DropGuard>) {
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+    }
 }
 
 /// What a client comes back to.
@@ -71,6 +84,8 @@ impl Session {
         let (readers, n) = (kept.stream.readers(), kept.n);
         let end = kept.end.min(Instant::now() + UNHEARD);
         // What gives way to others is gone at once.
+        let back = CancellationToken::new();
+        kept.waits(Some(back.clone().drop_guard()));
         let (session, kept) = (Arc::clone(self), Arc::downgrade(kept));
         self.bound_kept();
         // Without one everything ends.
@@ -79,6 +94,7 @@ impl Session {
             tokio::select! {
                 () = sleep_until(end) => {}
                 () = session.end.cancelled() => {}
+                () = back.cancelled() => return,
             }
             // Else the next end of a connection waits.
             if let Some(kept) = kept.upgrade()
@@ -92,16 +108,19 @@ impl Session {
 
     /// Goes on after the event of this id. One of another session's, or of a stream that is no longer kept, gives nothing.
     pub(super) fn resume(self: &Arc<Self>, last: &str) -> Result<Resumed, Failure> {
-        let listening = self.listen_check()?;
+        self.check_live()?;
+        self.hub.uses();
         let (name, place) = last.rsplit_once('-').unwrap_or_default();
         let next = place.parse::<u64>().ok().and_then(|place| place.checked_add(1));
         let is_of = |stream: &Stream| stream.name.as_deref() == Some(name);
         let unknown = ProxyError::BadMessage("nothing is kept of this Last-Event-ID");
         let next = next.ok_or_else(|| unknown.clone())?;
-        if is_of(listening) {
-            return Ok(Resumed::Listening(listening.read(Some(next))));
+        if is_of(&self.listening) {
+            self.check()?;
+            return Ok(Resumed::Listening(self.listening.read(Some(next))));
         }
         let kept = self.kept().iter().find(|kept| is_of(&kept.stream)).cloned().ok_or(unknown)?;
+        kept.waits(None);
         let end = kept.end;
         Ok(Resumed::Answer(Answer::again(self, kept, next), end))
     }

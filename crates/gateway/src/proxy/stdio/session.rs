@@ -67,17 +67,23 @@ impl Session {
         !self.end.is_cancelled() && self.hub.is_open()
     }
 
+    /// Whether what is in flight still goes on: a process that retires asks and answers to its end.
+    pub(super) fn is_live(&self) -> bool {
+        !self.end.is_cancelled()
+    }
+
     /// Whether the client listens.
     pub(super) fn listens(&self) -> bool {
         self.listening.has_reader()
     }
 
-    /// When the client last sent something or listened.
+    /// When the client last sent something, listened or was answered.
     pub(super) fn used(&self) -> Instant {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn uses(&self) {
+    /// The client has done something, or was answered.
+    pub(super) fn uses(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -114,19 +120,15 @@ impl Session {
 
     /// Hands on a notification, or an answer to what the process has asked.
     pub(super) async fn tell(&self, message: Message) -> Result<(), Failure> {
-        self.check()?;
+        self.check_live()?;
         self.hub.hear(message, self.number).await
     }
 
     /// The client listens. Another stream of it ends.
     pub(super) fn listen(&self) -> Result<Reader, Failure> {
-        Ok(self.listen_check()?.read(None))
-    }
-
-    pub(super) fn listen_check(&self) -> Result<&Arc<Stream>, Failure> {
         self.check()?;
         self.hub.uses();
-        Ok(&self.listening)
+        Ok(self.listening.read(None))
     }
 
     /// A stream for one request. No other of the session has its name, and no session's begins like another's.
@@ -139,8 +141,18 @@ impl Session {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    /// Whether something new can begin.
+    pub(super) fn check(&self) -> Result<(), Failure> {
         if !self.is_open() {
+            return Err(ProxyError::SessionEnded.into());
+        }
+        self.uses();
+        Ok(())
+    }
+
+    /// Whether what has begun can go on.
+    pub(super) fn check_live(&self) -> Result<(), Failure> {
+        if !self.is_live() {
             return Err(ProxyError::SessionEnded.into());
         }
         self.uses();

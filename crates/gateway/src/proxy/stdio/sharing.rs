@@ -8,6 +8,12 @@ use super::message::Hello;
 /// The revisions that begin with `initialize`.
 const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// What a process of several people's is initialized with: of a revision that somebody has made up it hears nothing.
+pub(super) fn revision(hello: &Hello) -> &'static str {
+    let [.., newest] = REVISIONS;
+    REVISIONS.into_iter().find(|revision| *revision == hello.version).unwrap_or(newest)
+}
+
 /// Who shares a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sharing {
@@ -16,6 +22,8 @@ pub enum Sharing {
     /// All sessions of one user whose clients can do the same. The default: it is what a program does that a person starts
     /// at home, takes less memory than one for each session, and nothing of one user meets another's. What a server keeps
     /// for its client is then kept for all of the user's: subscriptions, the level of its log, a folder that it has changed to.
+    /// What it asks may be answered by another client of the same user. Where its environment holds the upstream's token, it is
+    /// one of each login's: each has a token of its own.
     ///
     /// A session that nobody has signed in for keeps a process to itself: it may become somebody's later.
     #[default]
@@ -42,6 +50,10 @@ pub(super) struct Key {
 }
 
 impl Sharing {
+    /// Processes that everybody's may be at once: one for each revision that begins with `initialize`, one for those that are
+    /// none, and one for all since.
+    pub(crate) const MAX_SHARED: usize = REVISIONS.len() + 2;
+
     /// The process for this user. `fresh` numbers a session.
     pub(super) fn key(
         self,

@@ -17,6 +17,8 @@ const NAME: &str = "Mcp-Name";
 const HEADER_MISMATCH: i64 = HeaderMismatch::CODE;
 const UNSUPPORTED_VERSION: i64 = -32022;
 const METHOD_NOT_FOUND: i64 = -32601;
+/// The error that says so.
+pub(super) const UNKNOWN_METHOD: &str = r#"{"code":-32601,"message":"Method not found"}"#;
 
 /// Whether the headers say that this request belongs to no session.
 pub(super) fn is_said_by(headers: &HeaderMap) -> bool {
@@ -74,11 +76,11 @@ pub(super) fn status(code: Option<i64>) -> StatusCode {
     }
 }
 
-/// The error in an answer, and its code.
-pub(super) fn error(line: &[u8]) -> Option<(&str, Option<i64>)> {
+/// The code of the error in an answer.
+pub(super) fn code(line: &[u8]) -> Option<i64> {
     let [error] = members(std::str::from_utf8(line).ok()?, ["error"]).ok()?;
     let [code] = members_of(error, ["code"]).ok()?;
-    Some((error?, code.and_then(|code| code.parse().ok())))
+    code?.parse().ok()
 }
 
 /// Whether a program that answers this to `server/discover` may know it. Others know only the revisions that begin with
@@ -175,14 +177,13 @@ mod tests {
     #[test]
     fn errors_have_a_status() {
         let line = br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"x"}}"#;
-        let (text, code) = error(line).unwrap();
-        assert_eq!((text, status(code)), (r#"{"code":-32601,"message":"x"}"#, StatusCode::NOT_FOUND));
+        assert_eq!((code(line), status(code(line))), (Some(-32601), StatusCode::NOT_FOUND));
         assert_eq!(status(Some(-32022)), StatusCode::BAD_REQUEST);
         assert_eq!(status(Some(-32602)), StatusCode::OK);
         assert_eq!(
             [-32022, -32601, -32602].map(|code| (is_known(Some(code)), is_unknown(Some(code)))),
             [(true, false), (false, true), (false, false)]
         );
-        assert!(error(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).is_none());
+        assert_eq!(code(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#), None);
     }
 }

@@ -27,7 +27,36 @@ pub(super) struct Event {
     /// An answer that is an error.
     pub(super) is_error: bool,
     /// Of what may wait in all.
+    room: Option<Arc<Room>>,
+}
+
+/// A line that waits no less for being handed on: its room is taken until nobody holds it any more.
+struct Held {
+    line: Bytes,
     _room: Option<Arc<Room>>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.line
+    }
+}
+
+impl Event {
+    /// What is made of it for its client, with its room.
+    pub(super) fn hold(&self, line: Bytes) -> Bytes {
+        Bytes::from_owner(Held { line, _room: self.room.clone() })
+    }
+}
+
+/// How long a reader is waited for where there is no place for a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    /// For each message: nobody else suffers.
+    Each(Duration),
+    /// For all together, until everything was read: one who reads slowly, but reads, would hold up others for ever.
+    All(Duration),
+    None,
 }
 
 /// One stream. It has one reader at a time: a message goes to a client once (MCP 2025-11-25, "Multiple Connections").
@@ -54,6 +83,8 @@ struct Log {
     is_done: bool,
     /// Whether its reader was waited for in vain, and has read nothing since.
     lags: bool,
+    /// How long its reader was waited for at the cost of others, since it had read everything.
+    waited: Duration,
     /// The place of the last event, where that has come.
     last: Option<u64>,
     /// The reader that there is.
@@ -84,7 +115,7 @@ impl Log {
         self.bytes += line.len();
         self.is_done |= is_last;
         self.last = self.last.or(is_last.then_some(self.next));
-        self.events.push_back(Event { place: self.next, line, is_last, is_error, _room: room.map(Arc::new) });
+        self.events.push_back(Event { place: self.next, line, is_last, is_error, room: room.map(Arc::new) });
         self.next += 1;
     }
 
@@ -94,6 +125,9 @@ impl Log {
         let event = self.events.get(usize::try_from(place.saturating_sub(first)).ok()?)?.clone();
         self.unheard = self.unheard.max(event.place + 1);
         self.lags = false;
+        if self.unheard == self.next {
+            self.waited = Duration::ZERO;
+        }
         self.make_room(0);
         Some(event)
     }
@@ -119,6 +153,7 @@ impl Stream {
             keeps: name.is_some(),
             is_done: false,
             lags: false,
+            waited: Duration::ZERO,
             last: None,
             reader: None,
             readers: 0,
@@ -157,12 +192,12 @@ impl Stream {
 
     /// Adds a message, if there is place for it: where somebody reads, that is waited for, but no longer than this. One who
     /// listens and does not read has gone. One who has asked may be slow, and still wants the answer.
-    pub(super) async fn push(&self, line: Bytes, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
+    pub(super) async fn push(&self, line: Bytes, patience: Patience) -> bool {
+        let (begin, mut waits) = (Instant::now(), false);
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            {
+            let end = {
                 let mut log = self.log();
                 if log.is_done {
                     return false;
@@ -170,16 +205,26 @@ impl Stream {
                 if log.fits(line.len())
                     && let Some(room) = self.share.take(line.len())
                 {
+                    if waits {
+                        log.waited += begin.elapsed();
+                    }
                     log.add(line, false, false, Some(room));
                     break;
                 }
                 if log.reader.is_none() || log.lags {
                     return false;
                 }
-            }
+                match patience {
+                    Patience::Each(each) => begin + each,
+                    Patience::All(all) => begin + all.saturating_sub(log.waited),
+                    Patience::None => return false,
+                }
+            };
+            waits = true;
             if timeout_at(end, changed).await.is_err() {
                 let mut log = self.log();
                 log.lags = true;
+                log.waited += begin.elapsed();
                 if self.is_listening {
                     log.reader = None;
                 }
@@ -221,6 +266,9 @@ impl Stream {
         let id = log.readers;
         log.reader = Some(id);
         let next = from.unwrap_or(log.unheard);
+        // What is read again has to stay until then, while more comes.
+        let first = log.events.front().map_or(log.next, |event| event.place);
+        log.unheard = log.unheard.min(next.max(first));
         drop(log);
         self.changed.notify_waiters();
         Reader { stream: Arc::clone(self), id, next }
@@ -281,7 +329,7 @@ mod tests {
     use super::*;
     use crate::proxy::stdio::budget::Budget;
 
-    const SOON: Duration = Duration::from_millis(1);
+    const SOON: Patience = Patience::Each(Duration::from_millis(1));
 
     fn new(name: Option<&str>) -> Arc<Stream> {
         Stream::of_request(name.map(ToOwned::to_owned), Budget::new(usize::MAX).share(None))
@@ -372,7 +420,7 @@ mod tests {
         for _ in 0..3 {
             assert!(!stream.push("lost".into(), SOON).await);
         }
-        assert_eq!(begin.elapsed(), SOON);
+        assert_eq!(begin.elapsed(), Duration::from_millis(1));
         heard(&mut reader).await;
         assert!(stream.push("y".into(), SOON).await);
         stream.finish("last".into(), false, || None);
@@ -381,5 +429,45 @@ mod tests {
             last = Some(event.line);
         }
         assert_eq!(last.unwrap(), "last");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_cost_of_others_one_is_waited_for_once_until_all_is_read() {
+        let patience = Patience::All(Duration::from_millis(100));
+        let stream = new(None);
+        let mut reader = stream.read(None);
+        let begin = Instant::now();
+        for round in 1..3 {
+            for _ in 0..MAX_EVENTS {
+                assert!(stream.push("x".into(), patience).await);
+            }
+            assert!(!stream.push("lost".into(), Patience::None).await);
+            for _ in 0..3 {
+                // It reads one in a while, and no more.
+                assert!(!stream.push("lost".into(), patience).await);
+                heard(&mut reader).await;
+                assert!(stream.push("x".into(), patience).await);
+            }
+            assert_eq!(begin.elapsed(), Duration::from_millis(100) * round);
+            for _ in 0..MAX_EVENTS {
+                heard(&mut reader).await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_again_stays_while_more_comes() {
+        let stream = new(Some("s"));
+        let mut reader = stream.read(None);
+        for place in 1..=MAX_EVENTS as u64 {
+            assert!(stream.push("x".into(), SOON).await);
+            assert_eq!(heard(&mut reader).await.0, place);
+        }
+        let mut again = stream.read(Some(2));
+        // One gives way that it has heard, and no other.
+        assert!(stream.push("y".into(), SOON).await && !stream.push("y".into(), SOON).await);
+        assert_eq!(heard(&mut again).await.0, 2);
+        assert!(stream.push("y".into(), SOON).await);
+        assert_eq!(heard(&mut again).await.0, 3);
     }
 }

@@ -71,8 +71,7 @@ impl Answer {
     pub(in crate::proxy::stdio) fn id_of(&mut self, place: u64, end: Instant) -> Option<String> {
         let id = self.stream.stream.id(place)?;
         if let Some(session) = self.session.as_ref().filter(|_| self.kept.is_none()) {
-            let kept = Kept { stream: Arc::clone(&self.stream.stream), n: self.n, id: self.id.clone(), end };
-            let kept = Arc::new(kept);
+            let kept = Kept::new(Arc::clone(&self.stream.stream), self.n, self.id.clone(), end);
             session.keep(&kept);
             self.kept = Some(kept);
         }
@@ -93,7 +92,7 @@ impl Drop for Answer {
         }
         match (self.kept.take(), self.session.take()) {
             // What has come to its end may not have come to the client's.
-            (Some(kept), Some(session)) if session.is_open() => {
+            (Some(kept), Some(session)) if session.is_live() => {
                 session.wait_for(&kept, Arc::clone(&self.hub));
             }
             _ if !self.is_done => self.hub.cancel(self.n),

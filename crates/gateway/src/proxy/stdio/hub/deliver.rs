@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::body::Bytes;
 use tokio::time::Instant;
 
-use super::{Asked, Hub, LISTEN};
+use super::{Asked, Hub, INITIALIZE, LISTEN};
 use crate::proxy::stdio::json::Spot;
 use crate::proxy::stdio::message::{Kind, Message};
 use crate::proxy::stdio::session::Session;
-use crate::proxy::stdio::stream::Stream;
+use crate::proxy::stdio::stream::{Patience, Stream};
 
 /// Requests of a process's own at once.
 const MAX_ASKING: usize = 64;
@@ -26,14 +26,24 @@ impl Hub {
             }
             Kind::Notification { request: Some(request), .. } => {
                 let session = {
-                    let state = self.state();
-                    state.asking.get(&request.key).and_then(|session| state.sessions.get(session)).cloned()
+                    // It waits for no answer any more.
+                    let mut state = self.state();
+                    let session = state.asking.remove(&request.key);
+                    session.and_then(|session| state.sessions.get(&session)).cloned()
                 };
                 match session {
-                    Some(session) => self.say(&session, message.line.clone()).await,
+                    Some(session) => {
+                        self.say(&session, message.line.clone(), self.patience_for_one()).await;
+                    }
                     // A server of 2026-07-28 ends a subscription so.
                     None => self.tell_listener(&message, request, Some(request)).await,
                 }
+            }
+            // Nobody's that can be found, and so not everybody's.
+            Kind::Notification { method, .. }
+                if matches!(&**method, "notifications/progress" | "notifications/cancelled") =>
+            {
+                tracing::debug!(method, "a message of nothing that was asked is dropped");
             }
             Kind::Notification { .. } => self.tell_all(message.line).await,
             Kind::Request { id, method, .. } => self.ask_client(&message, id, method).await,
@@ -45,8 +55,10 @@ impl Hub {
             let mut state = self.state();
             let asked = number(id).and_then(|n| state.asked.remove(&n));
             // A server that only talks is not in use.
-            if asked.is_some() {
+            if let Some(asked) = &asked {
                 state.used = Instant::now();
+                let session = asked.session.and_then(|session| state.sessions.get(&session));
+                session.inspect(|session| session.uses());
             }
             asked
         };
@@ -70,7 +82,7 @@ impl Hub {
                     .into(),
             )
         });
-        if asked.method == "initialize" {
+        if asked.method == INITIALIZE {
             if is_error {
                 self.retire();
             } else {
@@ -128,23 +140,28 @@ impl Hub {
             let state = self.state();
             let mut asked = state.asked.values();
             let only = asked.next().filter(|_| state.asked.len() == 1);
+            // Of several people it may be meant for another, who has just gone.
+            let only = only.filter(|_| !self.key.is_of_many);
             let only = only.filter(|asked| asked.session.is_none() && asked.takes_messages);
             (
                 state.sessions.values().cloned().collect::<Vec<_>>(),
                 only.map(|asked| Arc::clone(&asked.stream)),
             )
         };
+        let patience = if self.is_ones() { Patience::Each(self.patience) } else { Patience::None };
         if let Some(stream) = only {
-            stream.push(line, self.patience_for_one()).await;
+            stream.push(line, patience).await;
             return;
         }
         for session in sessions {
-            self.say(&session, line.clone()).await;
+            self.say(&session, line.clone(), patience).await;
         }
+        // Whoever reads can do so before the next.
+        tokio::task::yield_now().await;
     }
 
     /// To the session's stream where the client listens, else to what it has asked last; else it is kept.
-    async fn say(&self, session: &Session, line: Bytes) {
+    async fn say(&self, session: &Session, line: Bytes, patience: Patience) -> bool {
         let last: Option<Arc<Stream>> = {
             let state = self.state();
             let asked = state.asked.iter().filter(|(_, asked)| asked.session == Some(session.number));
@@ -152,16 +169,25 @@ impl Hub {
             last.filter(|_| !session.listens()).map(|(_, asked)| Arc::clone(&asked.stream))
         };
         let stream = last.unwrap_or_else(|| Arc::clone(&session.listening));
-        if !stream.push(line, self.patience_for_one()).await {
+        let is_taken = stream.push(line, patience).await;
+        if !is_taken {
             tracing::debug!("a message of the server's is dropped: nobody listens");
         }
+        is_taken
+    }
+
+    /// Whether nobody else suffers where a client is slow.
+    fn is_ones(&self) -> bool {
+        self.state().sessions.len() <= 1 && !self.key.is_of_many
     }
 
     /// Where others wait, too, one is waited for only as long as it takes to come to reading: it is at their cost.
-    fn patience_for_one(&self) -> Duration {
-        let state = self.state();
-        let is_alone = state.sessions.len() <= 1 && !self.key.is_of_many;
-        if is_alone { self.patience } else { self.patience.min(Duration::from_millis(100)) }
+    fn patience_for_one(&self) -> Patience {
+        if self.is_ones() {
+            Patience::Each(self.patience)
+        } else {
+            Patience::All(self.patience.min(Duration::from_millis(100)))
+        }
     }
 
     /// The process asks: its user, on the session that has asked last.
@@ -189,9 +215,13 @@ impl Hub {
             }
             session
         };
-        match session {
-            Some(session) => self.say(&session, message.line.clone()).await,
-            None => self.refuse(&id.key, "there is no client to ask").await,
+        let is_asked = match session {
+            Some(session) => self.say(&session, message.line.clone(), self.patience_for_one()).await,
+            None => false,
+        };
+        if !is_asked {
+            self.state().asking.remove(&id.key);
+            self.refuse(&id.key, "there is no client to ask").await;
         }
     }
 
