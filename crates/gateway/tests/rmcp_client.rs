@@ -29,7 +29,7 @@ const REDIRECT_URI: &str = "http://127.0.0.1:49153/oauth_callback";
 type Client = RunningService<RoleClient, ()>;
 
 /// A server that knows nothing of logins.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Tools;
 
 #[tool_router]
