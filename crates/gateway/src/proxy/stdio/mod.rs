@@ -33,10 +33,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use mcp_login::resource::{Caller, MaybeCaller};
+use mcp_login::resource::Caller;
 use tokio_util::sync::DropGuard;
 
 use super::body::{Bounds, Passing, Upload};
+use super::caller_of;
 use super::error::{Failure, ProxyError};
 use answer::Takes;
 use environment::Environment;
@@ -138,7 +139,7 @@ impl Stdio {
 
     /// Opens a session: a new process gets this request, one that there is has answered the like of it.
     async fn initialize(&self, request: &Parts, message: Message, takes: Takes) -> Result<Response, Failure> {
-        let user = caller(request);
+        let user = caller_of(&request.extensions);
         let environment = Environment::of(&self.launch, user).await?;
         let user = user.map(Caller::subject);
         let hello = message.hello().map_err(ProxyError::BadMessage)?;
@@ -240,7 +241,7 @@ impl Stdio {
         takes: Takes,
         limits: Limits,
     ) -> Result<Response, Failure> {
-        let user = caller(request);
+        let user = caller_of(&request.extensions);
         let environment = Environment::of(&self.launch, user).await?;
         let user = user.map(Caller::subject);
         let key = self.sharing.key(user, &environment, None, || self.pool.fresh());
@@ -291,7 +292,7 @@ impl Stdio {
     /// takes no more requests, and what was asked comes to its end.
     async fn session(&self, request: &Parts) -> Result<Arc<Session>, Failure> {
         let id = session_id(&request.headers)?;
-        let caller = caller(request);
+        let caller = caller_of(&request.extensions);
         let session = self.pool.find(id, caller.map(Caller::subject)).ok_or(ProxyError::SessionEnded)?;
         let environment = Environment::of(&self.launch, caller).await?;
         if environment.fingerprint != session.hub.fingerprint {
@@ -305,8 +306,11 @@ impl Stdio {
         let max = self.limits.line as u64;
         let bounds = Bounds { length: max, idle: Duration::from_secs(30), whole: Duration::from_secs(600) };
         let mut body = Passing::bounded(body, bounds, upload.clone());
-        let mut room =
-            self.pool.share(caller(request).map(Caller::subject)).take(0).ok_or(ProxyError::Busy)?;
+        let mut room = self
+            .pool
+            .share(caller_of(&request.extensions).map(Caller::subject))
+            .take(0)
+            .ok_or(ProxyError::Busy)?;
         let mut text = Vec::new();
         while let Some(frame) = body.frame().await {
             let part = match frame {
@@ -325,13 +329,6 @@ impl Stdio {
         message.room = Some(Arc::new(room));
         Ok(message)
     }
-}
-
-fn caller(request: &Parts) -> Option<&Caller> {
-    let extensions = &request.extensions;
-    extensions
-        .get::<Caller>()
-        .or_else(|| extensions.get::<MaybeCaller>().and_then(|caller| caller.0.as_ref()))
 }
 
 fn session_id(headers: &HeaderMap) -> Result<&str, ProxyError> {
